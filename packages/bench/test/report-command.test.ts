@@ -54,6 +54,7 @@ test("a map is of a test that was recorded; options that the explanation and the
   const said = async (...words: string[]): Promise<string> => (await invoke(["report", "-o", "-", ...words])).error;
   expect(await said("--explain", "--pressure", "500")).toMatch(/^kreplica: --pressure: means nothing beside --explain/);
   expect(await said("--map", "kill", "--load", "0.5")).toMatch(/^kreplica: --load: means nothing beside --map/);
+  expect(await said("--policies", "--pressure", "9")).toMatch(/^kreplica: --pressure: means nothing beside --policies/);
   expect(await said("--layout-seed", "3")).toMatch(/^kreplica: --layout-seed: given without --layouts/);
   expect(await said("--cold-share", "3")).toMatch(/^kreplica: --cold-share: given without --mix/);
   expect(await said("--map", "kil")).toMatch(/^kreplica: --map: no recording is of "kil"\. Did you mean kill\?/);

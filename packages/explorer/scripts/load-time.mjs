@@ -128,7 +128,11 @@ function watch() {
       globalThis.document.querySelector(".quick button").click();
     } else if (seen.done === undefined && words.startsWith("step 20 ")) seen.done = performance.now();
   };
-  new globalThis.MutationObserver(look).observe(globalThis.document, { childList: true, subtree: true, characterData: true });
+  new globalThis.MutationObserver(look).observe(globalThis.document, {
+    childList: true,
+    subtree: true,
+    characterData: true,
+  });
 }
 
 async function load(site) {

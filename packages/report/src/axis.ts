@@ -16,24 +16,34 @@ export interface Axis {
   readonly ticks: string;
 }
 
+/** Where an axis stands: its ends along the picture, and the lines' ends across it. */
+interface AxisPlace {
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly bottom: number;
+}
+
 /**
  * @param grain the ends are multiples of it
  * @param stepOf from line to line, by how much the axis spans
- * @param bottom where the lines end
+ * @param place its bottom, where it begins behind the rows' names and is as wide as the picture
  */
 export function percentAxis(
   values: readonly number[],
   grain: number,
   stepOf: (span: number) => number,
-  bottom: number,
+  place: number | AxisPlace,
 ): Axis {
+  const { left, right, top, bottom } =
+    typeof place === "number" ? { left: LEFT, right: AXIS_WIDTH - 20, top: AXIS_TOP, bottom: place } : place;
   const low = Math.floor(Math.min(0, ...values) / grain) * grain;
   const high = Math.max(low + grain, Math.ceil(Math.max(0, ...values) / grain) * grain);
-  const x = (percent: number): number => LEFT + ((percent - low) / (high - low)) * (AXIS_WIDTH - LEFT - 20);
+  const x = (percent: number): number => left + ((percent - low) / (high - low)) * (right - left);
   const ticks: string[] = [];
   for (let value = low; value <= high; value += stepOf(high - low))
     ticks.push(
-      `<line class="${value === 0 ? "zero" : "grid"}" x1="${at(x(value))}" x2="${at(x(value))}" y1="${AXIS_TOP - 6}" y2="${bottom}"/><text class="tick" x="${at(x(value))}" y="14" text-anchor="middle">${value} %</text>`,
+      `<line class="${value === 0 ? "zero" : "grid"}" x1="${at(x(value))}" x2="${at(x(value))}" y1="${top - 6}" y2="${bottom}"/><text class="tick" x="${at(x(value))}" y="14" text-anchor="middle">${value} %</text>`,
     );
   return { x, ticks: ticks.join("") };
 }

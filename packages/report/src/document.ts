@@ -335,6 +335,35 @@ export interface PolicyRow {
   };
 }
 
+/** Mean over all CPUs and tests, percent of a single copy's cycles; least and most over all uncertain costs. */
+export interface PolicyGain {
+  readonly coldPercent: number;
+  readonly coldLow: number;
+  readonly coldHigh: number;
+  readonly hotPercent: number;
+  readonly hotLow: number;
+  readonly hotHigh: number;
+}
+
+/** Of what `kreplica policies --compare --json` prints, what a page shows. */
+export interface ComparedPolicies {
+  /** Names of the tests that gains are means of. */
+  readonly tests: readonly string[];
+  readonly policies: readonly {
+    readonly name: string;
+    /** An earlier one that does the same on this machine. */
+    readonly sameAs: string | null;
+    readonly gain: PolicyGain;
+    readonly cost: Pick<PolicyRow["cost"], "bootBytes" | "processBytes">;
+    /** Beyond a single copy's; null where no test forks. */
+    readonly forkCycles: { readonly cold: number; readonly hot: number } | null;
+    /** Of a process that comes to a node; null where all nodes use one copy. */
+    readonly firstSwitch: { readonly cycles: { readonly cold: number; readonly hot: number } } | null;
+    /** Of processes that go on running the copy of the node that made them; null where none do. */
+    readonly movedGain: PolicyGain | null;
+  }[];
+}
+
 /** A parameter of the model. */
 export interface Assumption extends Sourced {
   readonly name: string;
@@ -373,4 +402,5 @@ export interface ReportDocument {
   /** Absent unless asked for. */
   readonly explain?: Explanation;
   readonly map?: DrawnMap;
+  readonly comparedPolicies?: ComparedPolicies;
 }

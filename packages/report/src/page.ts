@@ -11,6 +11,7 @@ import { escaped, Figures, folded, table } from "./html.js";
 import { machineSection } from "./machine.js";
 import { mixSection } from "./mix.js";
 import { nodeSection } from "./nodes.js";
+import { policySection } from "./policies.js";
 import { SCRIPT, STYLE } from "./style.js";
 import { tablesSection } from "./tables.js";
 
@@ -104,32 +105,6 @@ function memorySection(figures: Figures): string {
         ),
       ]),
     )
-  );
-}
-
-function policySection(figures: Figures): string {
-  const { policies } = figures.document;
-  return table(
-    "What each design adds to a single copy; stores are to entries of page tables",
-    [
-      "design",
-      "what it is",
-      "bytes once booted",
-      "a process",
-      "a process that ran on every node",
-      "stores a fork",
-      "an exec",
-      "an exit",
-    ],
-    policies.map((_, i) => [
-      figures.text(`policies.${i}.name`),
-      figures.text(`policies.${i}.summary`),
-      figures.bytes(`policies.${i}.cost.bootBytes`),
-      figures.bytes(`policies.${i}.cost.processBytes`),
-      figures.bytes(`policies.${i}.cost.everywhereBytes`),
-      ...(["fork", "exec", "exit"] as const).map((what) => figures.number(`policies.${i}.cost.stores.${what}`)),
-    ]),
-    { words: [1] },
   );
 }
 

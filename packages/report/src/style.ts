@@ -30,7 +30,7 @@ p{max-width:75ch}.verdict{font-size:1.08rem}.dim,caption{color:var(--dim)}
 svg{display:block;width:100%;height:auto;font:12px system-ui,sans-serif}svg text{fill:var(--ink)}svg .dim,svg .tick{fill:var(--dim)}
 .legend{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.3em 1.4em}.legend svg{display:inline-block;width:auto;vertical-align:-2px}
 .grid,.link{stroke:var(--line)}.zero{stroke:var(--dim)}.stripe{fill:var(--stripe)}
-.gain{fill:var(--gain)}.interval{fill:var(--interval)}.layout{fill:var(--layout);stroke:var(--dim);stroke-dasharray:2 2}.bound{stroke:var(--bound);stroke-width:2.5}.reported{fill:var(--reported)}.far{stroke:var(--far)}
+.gain{fill:var(--gain)}.interval{fill:var(--interval)}.layout{fill:var(--layout);stroke:var(--dim);stroke-dasharray:2 2}.bound{stroke:var(--bound);stroke-width:2.5}.price{fill:var(--bound);opacity:.55}.reported{fill:var(--reported)}.far{stroke:var(--far)}
 ${CAUSES_LIGHT.map((_, i) => `.c${i}{fill:var(--c${i})}`).join("")}.cause{stroke:var(--page);stroke-width:.4}svg .in{fill:#000;paint-order:stroke;stroke:rgb(255 255 255/.75);stroke-width:3px}
 .node{stroke:var(--dim);stroke-width:1}.node ~ text{fill:var(--node-ink)}svg .name{font-weight:600;font-size:13px}svg .onlink{font-weight:600;paint-order:stroke;stroke:var(--page);stroke-width:4px}
 ${NODES.map((hue, i) => `.n${i}{fill:hsl(${hue} 60% var(--node-light));background:hsl(${hue} 60% var(--node-light))}`).join("")}
@@ -45,13 +45,18 @@ summary{cursor:pointer;color:var(--link);margin:.5em 0}:focus-visible{outline:3p
 .tree ul{list-style:none;margin:0;padding-left:1.1em;border-left:1px solid var(--line)}.tree li{padding:.1em 0}.tree code{font-size:.85em}
 footer{margin:3em auto 2em;color:var(--dim);font-size:.9rem}
 #theme{float:right;font:inherit;color:var(--ink);background:var(--stripe);border:1px solid var(--line);border-radius:6px;padding:.2em .7em;cursor:pointer}
-@media print{@page{size:A4;margin:14mm}:root,:root[data-theme=dark]{color-scheme:light;${LIGHT}}body{font-size:10pt}#theme,nav{display:none}h2{break-after:avoid}svg,tr,figure{break-inside:avoid}.wide{overflow:visible}table{font-size:7.5pt}th,td{padding:.1em .35em}.many{font-size:6pt}.many th,.many td{padding:.1em .2em}td.left{min-width:0}th[scope=row],caption{white-space:normal}.drawing svg{min-width:0}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+@media print{@page{size:A4;margin:14mm}details::details-content{content-visibility:visible;height:auto}:root,:root[data-theme=dark]{color-scheme:light;${LIGHT}}body{font-size:10pt}#theme,nav{display:none}h2{break-after:avoid}svg,tr,figure{break-inside:avoid}.wide{overflow:visible}table{font-size:7.5pt}th,td{padding:.1em .35em}.many{font-size:6pt}.many th,.many td{padding:.1em .2em}td.left{min-width:0}th[scope=row],caption{white-space:normal}.drawing svg{min-width:0}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 `;
 
-/** What the page does beyond reading: the theme's button, tables sorted by a click on a head. It reads well without. */
+/**
+ * What the page does beyond reading: the theme's button, tables sorted by a click on a head, folded parts open on
+ * paper. It reads well without.
+ */
 export const SCRIPT = `
 (()=>{const root=document.documentElement,button=document.getElementById("theme");
 if(button){button.hidden=false;button.addEventListener("click",()=>{const dark=root.dataset.theme?root.dataset.theme==="dark":matchMedia("(prefers-color-scheme: dark)").matches;root.dataset.theme=dark?"light":"dark"})}
+let folded=[];addEventListener("beforeprint",()=>{folded=[...document.querySelectorAll("details:not([open])")];for(const each of folded)each.open=true});
+addEventListener("afterprint",()=>{for(const each of folded)each.open=false});
 const key=(row,i)=>{const cell=row.children[i],data=cell&&cell.querySelector("data");return data?Number(data.value):cell?cell.textContent.trim():""};
 for(const table of document.querySelectorAll("table.sortable"))table.querySelectorAll("thead th").forEach((head,i)=>{
 const button=document.createElement("button");button.type="button";while(head.firstChild)button.append(head.firstChild);head.append(button);

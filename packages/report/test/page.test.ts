@@ -158,6 +158,23 @@ describe("what stands on a page when it was asked for", () => {
     singleCopy: counts(100 * cpusPerNode),
     perNode: counts(200 * cpusPerNode),
   });
+  const gain = (of: number) => ({
+    coldPercent: of + 2,
+    coldLow: of,
+    coldHigh: of + 4,
+    hotPercent: 2 - of,
+    hotLow: -of,
+    hotHigh: 4 - of,
+  });
+  const designs = smallDocument.policies.map(({ name, cost }, i) => ({
+    name,
+    sameAs: i === 0 ? null : smallDocument.policies[0]!.name,
+    gain: gain(3.43 + 20 * i),
+    cost: { ...cost, bootBytes: cost.bootBytes + 7 },
+    forkCycles: i === 0 ? { cold: 8765, hot: 543 } : null,
+    firstSwitch: i === 0 ? { cycles: { cold: 9753, hot: 864 } } : null,
+    movedGain: i === 0 ? gain(-31.87) : null,
+  }));
   const atOnce = [point("cold", 3, 7.77), point("hot", 3, -2.34), point("cold", 6, 5.66), point("hot", 6, -4.56)];
   const document: ReportDocument = {
     ...smallDocument,
@@ -170,6 +187,7 @@ describe("what stands on a page when it was asked for", () => {
     },
     explain: smallExplanation,
     map: smallMap,
+    comparedPolicies: { tests: ["kill", "mount"], policies: designs },
   };
   const page = reportPage(document);
   const text = (id: string): string => textOf(all(page).find((each) => attribute(each, "id") === id)!);
@@ -183,6 +201,7 @@ describe("what stands on a page when it was asked for", () => {
       "explain.figures.",
       "explain.sensitivity.",
       "map.cells.",
+      "comparedPolicies.policies.",
     ])
       expect(made.filter(({ path }) => path.startsWith(part)).length, part).toBeGreaterThan(4);
     expect(made.filter(({ right }) => !right)).toEqual([]);
@@ -228,6 +247,25 @@ describe("what stands on a page when it was asked for", () => {
     const shown = reportPage({ ...document, comparison: { ...comparison, load: { ...comparison.load, atOnce } } });
     if (said === undefined) expect(shown).not.toContain("of their cores");
     else expect(shown.replaceAll(/<[^>]*>/g, "")).toContain(said);
+  });
+
+  test("designs: gain and cost on one line, drawn and tabled, and nothing where they were not compared", () => {
+    expect(text("policies")).toContain("over kill, mount; cost is what");
+    const { name, cost } = designs[0]!;
+    const row = named(page, "tr")
+      .map(textOf)
+      .find((each) => each.startsWith(`${name}5.43.47.4-1.4-3.40.6-29.9-31.9-27.933.931.935.9`))!;
+    expect(row).toMatch(/8,7655439,753864none$/);
+    const lines = named(page, "title")
+      .map(textOf)
+      .filter((each) => each.startsWith(`${name}: gain 5.4 percent cold, -1.4 hot; `));
+    expect(lines).toHaveLength(1);
+    const bars = named(page, "rect").filter((each) => attribute(each, "class") === "price");
+    // The legend's, too.
+    expect(bars).toHaveLength(designs.length + 1);
+    expect(cost.bootBytes).toBeGreaterThan(0);
+    expect(Math.max(...bars.map((each) => Number(attribute(each, "width"))))).toBe(170);
+    expect(reportPage(smallDocument)).not.toContain('class="price"');
   });
 
   test("causes: plausible ones marked, sizes in KiB, the nearest gain where none does it; no column of what is not looked at", () => {
@@ -276,6 +314,12 @@ describe("one file", () => {
     expect(named(page, "p").map(textOf).join()).toContain("by <somebody> & others");
     const evil = reportPage({ ...smallDocument, command: '"><script>alert(1)</script>' });
     expect(named(evil, "script")).toHaveLength(1);
+  });
+
+  test("whose folded parts are open on paper", () => {
+    expect(named(page, "details").length).toBeGreaterThan(0);
+    expect(page).toMatch(/@media print\{[^]*details::details-content\{content-visibility:visible/);
+    expect(page).toContain('addEventListener("beforeprint"');
   });
 
   test("whose links lead to its sections, headings in order", () => {

@@ -1,14 +1,12 @@
 /** `kreplica policies`: the replication policies, one line each; what each costs; all of them compared. */
 import { extensions, type Kernel, type KernelPolicy, PARAMETERS, perNode, POLICIES } from "@kreplica/kernel";
-import { comparePolicies, defaultDataNode, type PolicyCost, policyCosts } from "@kreplica/replay";
+import { defaultDataNode, type PolicyCost, policyCosts } from "@kreplica/replay";
 import { type Command, Option } from "commander";
 import { kernelFrom } from "../boot.js";
-import { replayKernel } from "../inputs/replay-kernel.js";
-import { isLongRun } from "../inputs/trace-file.js";
 import { chosenTraces } from "../inputs/traces.js";
 import { policyCostText, policyListText } from "../report/policies.js";
 import { policyComparisonText } from "../report/policy-comparison.js";
-import { runJobs } from "../run-jobs.js";
+import { runPolicies } from "../run-policies.js";
 import { jsonText } from "../report/documents/json-text.js";
 import { comparedPoliciesDocument } from "../report/documents/compared-policies.js";
 import { type ListedPolicy, measuredPoliciesDocument, policyListDocument } from "../report/documents/policies.js";
@@ -142,12 +140,7 @@ async function compared(options: Options, policies: readonly KernelPolicy[], con
     levels: options.levels === "5" ? (5 as const) : (4 as const),
     seed: 1,
   };
-  const comparison = await comparePolicies(
-    given,
-    await replayKernel({}),
-    { policies, files: recordings, isLong: isLongRun },
-    (jobs) => runJobs(jobs, context.progress),
-  );
+  const comparison = await runPolicies(given, policies, recordings, context.progress);
   context.progress.stop();
   const costs = comparison.policies.map(({ cost }) => cost);
   context.print(

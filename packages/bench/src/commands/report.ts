@@ -6,6 +6,7 @@ import { reportPage } from "@kreplica/report";
 import { imageAddress } from "@kreplica/mm-core";
 import { type Command, Option } from "commander";
 import { kernelFrom } from "../boot.js";
+import { comparedPoliciesDocument } from "../report/documents/compared-policies.js";
 import { explainDocument } from "../report/documents/explain.js";
 import { machineCompareDocument } from "../report/documents/compare-nodes.js";
 import { chosenTraces } from "../inputs/traces.js";
@@ -14,6 +15,7 @@ import { pageDocument, type PageParts } from "../report/documents/report.js";
 import { pageFile } from "../report/output-file.js";
 import { runExplain } from "../run-explain.js";
 import { mapDocumentOf, runMap } from "../run-map.js";
+import { runPolicies } from "../run-policies.js";
 import { type Part, tableTree } from "../report/table-trees.js";
 import { addCompareOptions, comparison, type CompareOptions, finish } from "./compare.js";
 import { addBusyOptions, BUSY_RULES } from "./busy-option.js";
@@ -29,7 +31,12 @@ const DEFAULT_FILE = "report.html";
 const FUNCTIONS = 12;
 
 type ReportOptions = CompareOptions &
-  JsonOption & { readonly output: string; readonly explain?: boolean; readonly map?: string };
+  JsonOption & {
+    readonly output: string;
+    readonly explain?: boolean;
+    readonly map?: string;
+    readonly policies?: boolean;
+  };
 
 export function registerReport(program: Command, context: CommandContext): void {
   declareRules(
@@ -56,6 +63,11 @@ export function registerReport(program: Command, context: CommandContext): void 
         not: "--explain",
         because: "it looks at each cause alone, load and pressure among them, on an otherwise idle machine",
       })),
+      ...["--load", "--pressure"].map((option) => ({
+        option,
+        not: "--policies",
+        because: "designs are compared on an otherwise idle machine",
+      })),
       { option: "--load", not: "--map", because: "a map's distances are those of an idle machine" },
     ],
   )
@@ -63,6 +75,7 @@ export function registerReport(program: Command, context: CommandContext): void 
     .addOption(
       new Option("--map <test>", "and where this test gains, over L2 size, far over near latency and inclusion"),
     )
+    .addOption(new Option("--policies", "and what each design gains, beside what it costs"))
     .addOption(new Option("-o, --output <file>", "the page; - is standard output").default(DEFAULT_FILE))
     .addOption(jsonOption())
     .addHelpText(
@@ -72,6 +85,7 @@ export function registerReport(program: Command, context: CommandContext): void 
         ["kreplica report --machine epyc-7713-2s -o epyc.html", "another machine"],
         ["kreplica report --layouts 3 --mix strace.txt", "other layouts' spread, and weighted by one's own calls"],
         ["kreplica report --test kill --explain --map kill", "what it would take, and a map"],
+        ["kreplica report --test kill --policies", "and all designs, gain beside cost"],
         ["kreplica report --json > report.json", "the page, and every number in it as one JSON document"],
       ) + exitCodes,
     )
@@ -104,11 +118,13 @@ export function registerReport(program: Command, context: CommandContext): void 
           : undefined;
         const map =
           recording === undefined ? undefined : await runMap(job, options.policy, recording, context.progress);
+        const designs = options.policies
+          ? await runPolicies(job, Object.values(POLICIES), files, context.progress)
+          : undefined;
         context.progress.stop();
-        const costs = policyCosts(
-          kernelFrom({ spec: job.spec, levels: job.levels, pti: job.pti }),
-          Object.keys(POLICIES),
-        );
+        const costs =
+          designs?.policies.map(({ cost }) => cost) ??
+          policyCosts(kernelFrom({ spec: job.spec, levels: job.levels, pti: job.pti }), Object.keys(POLICIES));
         const shown = pageDocument({
           command: `kreplica report${told(options)}`,
           comparison: machineCompareDocument(result),
@@ -116,6 +132,7 @@ export function registerReport(program: Command, context: CommandContext): void 
           ...seen,
           ...(explanation ? { explain: explainDocument(explanation) } : {}),
           ...(map ? { map: mapDocumentOf(map) } : {}),
+          ...(designs ? { comparedPolicies: comparedPoliciesDocument(designs) } : {}),
           policies: Object.entries(POLICIES).map(([name, { summary }], i) => ({ name, summary, cost: costs[i]! })),
         });
         if (options.json) context.print(jsonText(shown));

@@ -54,7 +54,7 @@ const CALLS: readonly (readonly [document: string, ...words: string[]])[] = [
   ["compare/2", "compare", ...TINY, "--test", "kill", "--reported", reported, "--policy", "rfc-v1", "--no-pti"],
   ["explain/1", "explain", "mount", ...TINY, "--layouts", "1"],
   ["map/1", "map", "mount", ...TINY, "--cache", "hot"],
-  ["report/1", "report", ...TINY, "--test", "kill", "-o", join(folder, "page.html")],
+  ["report/1", "report", ...TINY, "--test", "mount", "--policies", "-o", join(folder, "page.html")],
   [
     "report/1",
     ...["report", ...TINY, "--test", "mount", "--layouts", "1", "--mix", mix, "--processes", "9"],

@@ -12,6 +12,7 @@ import {
 } from "@kreplica/report";
 import { machineDocument } from "@kreplica/machines";
 import type { MachineCompareDocument } from "./compare-nodes.js";
+import type { ComparedPoliciesDocument } from "./compared-policies.js";
 import type { ExplainDocument } from "./explain.js";
 import type { MapDocument } from "./map.js";
 import type { MeasuredPolicy } from "./policies.js";
@@ -38,12 +39,14 @@ export interface PageDocument {
   readonly explain?: ExplainDocument;
   /** Where a test gains (--map); absent unless asked for. */
   readonly map?: MapDocument;
+  /** What each design gains beside what it costs (--policies); absent unless asked for. */
+  readonly comparedPolicies?: ComparedPoliciesDocument;
 }
 
 /** What a page is made of beside the comparison. */
 export interface PageParts extends Pick<
   PageDocument,
-  "command" | "comparison" | "timeline" | "tables" | "policies" | "explain" | "map"
+  "command" | "comparison" | "timeline" | "tables" | "policies" | "explain" | "map" | "comparedPolicies"
 > {
   readonly spec: MachineSpec;
 }
