@@ -3,8 +3,11 @@
  * physical pages. A TCG plugin; plugin.h says which versions of the interface it is built for.
  *
  *   -plugin recorder.so,out=FILE   what is between the markers of a test, and of the next
- *   ...,thread=single              QEMU runs all CPUs in one thread: nothing is locked, which is a third of the time, and
- *                                  up to version 1 instructions are counted by QEMU and called back a block, not one by one
+ *   ...,thread=single              QEMU runs all CPUs in one thread: nothing is locked, instructions are counted by QEMU and
+ *                                  called back a block, not one by one, and QEMU is asked for a page's physical one only
+ *                                  once between two instructions that may change translations. Of version 1 only: later
+ *                                  QEMUs write the number of the CPU that translated a block into it where they have one
+ *                                  thread, whichever runs it
  *
  * A marker is the 7-byte no-op 0f 1f 80 imm32 with imm32 = 0x5eed0000 | test << 8 | phase. Outside of markers only blocks
  * that hold one are looked at, so that the guest boots as fast as without: the blocks translated so far are forgotten at
@@ -15,6 +18,7 @@
  *
  * Part of kreplica, MIT licence.
  */
+#include "instructions.h"
 #include "plugin.h"
 #include "records.h"
 
@@ -22,29 +26,21 @@
 
 __attribute__((visibility("default"))) int qemu_plugin_version = KREPLICA_PLUGIN_API;
 
-#define IMAGE 0xffffffff80000000ull
-#define MODULES 0xffffffffa0000000ull
 enum { STARTS = 1, ENDS = 2, LOOKS = 3 };
-
-/* One instruction of a translated block, for as long as QEMU may run it: QEMU does not say when it forgets a block. */
-struct instruction {
-  uint64_t address;
-  uint64_t physical_page;
-  uint32_t marker;
-  uint8_t bytes;
-  /* A string instruction with a REP prefix: QEMU executes it once an iteration. */
-  bool repeats;
-};
 
 /*
  * A translated block of which QEMU says only that it began, and counts how many of its instructions were executed: a
- * fault may end it before its last, and loads and stores lie between.
+ * fault may end it before its last, and loads and stores lie between. Mostly a cache line.
  */
 struct block {
-  size_t count;
-  /* None is a marker or repeats, and all lie in one page that has a physical one. */
-  bool plain;
-  struct instruction all[];
+  uint64_t address;
+  uint64_t physical_page;
+  /* NULL where none is a marker or repeats, and all lie in one page that has a physical one. */
+  const struct instruction *all;
+  /* What `text_names` was of the CPU that had its page named. */
+  uint64_t named;
+  /* Bytes before each instruction, and before the block's end. */
+  uint16_t begins[];
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -59,10 +55,12 @@ static void leave(void) {
 /* Instructions of blocks that QEMU counted, and those of them that were looked at; the block begun last, and its CPU. */
 static uint64_t counted, seen;
 static struct {
-  const struct block *block;
+  struct block *block;
   size_t next;
   unsigned cpu;
 } begun;
+/* Goes up with each instruction that may change a translation, of whatever CPU, and round. */
+static uint64_t translations;
 static bool closed;
 /* The first start marker was executed: every block is looked at. */
 static bool everything;
@@ -73,15 +71,45 @@ static volatile bool recording;
 static unsigned measured;
 static uint32_t open_marker;
 
-static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block);
-static void ended(qemu_plugin_id_t id, void *data);
-static void forgotten(qemu_plugin_id_t id) {
-  qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
-  qemu_plugin_register_atexit_cb(id, ended, NULL);
+static void translated(struct qemu_plugin_tb *block);
+static void ended(void);
+#if KREPLICA_PLUGIN_API < 7
+static void on_block(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
+  (void)id;
+  translated(block);
 }
+static void on_end(qemu_plugin_id_t id, void *data) {
+  (void)id;
+  (void)data;
+  ended();
+}
+static void called_back(qemu_plugin_id_t id) {
+  qemu_plugin_register_vcpu_tb_trans_cb(id, on_block);
+  qemu_plugin_register_atexit_cb(id, on_end, NULL);
+}
+static void forget(void) { qemu_plugin_reset(self, called_back); }
+#else
+static void on_block(struct qemu_plugin_tb *block, void *data) {
+  (void)data;
+  translated(block);
+}
+static void on_end(void *data) {
+  (void)data;
+  ended();
+}
+static void called_back(qemu_plugin_id_t id) {
+  qemu_plugin_register_vcpu_tb_trans_cb(id, on_block, NULL);
+  qemu_plugin_register_atexit_cb(id, on_end, NULL);
+}
+static void on_forgotten(void *data) {
+  (void)data;
+  called_back(self);
+}
+static void forget(void) { qemu_plugin_reset(self, on_forgotten, NULL); }
+#endif
 
 static void look_at_everything(void) {
-  if (!everything) qemu_plugin_reset(self, forgotten);
+  if (!everything) forget();
   everything = true;
 }
 
@@ -113,17 +141,15 @@ static void executed_one(unsigned id, const struct instruction *i) {
   end_repeat(id);
   on_cpu(id);
   uint64_t page = i->address >> 12;
-  struct named *n = &c->text[page % PAGES];
+  struct named *n = text_of(c, page);
   bool fresh = n->page != page || n->physical != i->physical_page;
   if (c->run_instructions > 0 && (fresh || i->address != c->run_start + c->run_bytes || c->run_bytes > LONGEST_RUN))
     end_run();
   if (fresh && i->physical_page != UINT64_MAX) {
+    c->text_names = ++names;
     n->page = page;
     n->physical = i->physical_page;
-    room();
-    meta(FETCH_PAGE);
-    difference(page, c->expected >> 12);
-    number(i->physical_page);
+    filled = number(difference(meta(room(), FETCH_PAGE), page, c->expected >> 12), i->physical_page);
   }
   if (c->run_instructions == 0) {
     c->run_start = i->address;
@@ -131,7 +157,7 @@ static void executed_one(unsigned id, const struct instruction *i) {
   }
   c->address = i->address;
   c->run_instructions++;
-  c->run_bytes += within_page(c->text, i->address, i->bytes);
+  c->run_bytes += within_page(text_of(c, page + 1), i->address, i->bytes);
   if (i->repeats) {
     c->iterations = 1;
     c->line[LOAD] = c->line[STORE] = UINT64_MAX;
@@ -139,47 +165,65 @@ static void executed_one(unsigned id, const struct instruction *i) {
 }
 
 /* So many of a plain block, which is what one by one would come to. @returns whether it was so simple */
-static bool executed_together(unsigned id, const struct instruction *first, size_t count) {
+static inline bool executed_together(unsigned id, struct block *b, size_t next, size_t count) {
   struct cpu *c = cpu_of(id);
-  const struct instruction *last = first + count - 1;
-  uint64_t page = first->address >> 12, bytes = last->address + last->bytes - first->address;
-  const struct named *n = &c->text[page % PAGES];
-  if (n->page != page || n->physical != first->physical_page || bytes > LONGEST_RUN) return false;
-  bool goes_on = c->run_instructions > 0 && id == current && c->iterations == 0;
-  if (goes_on && first->address == c->run_start + c->run_bytes && c->run_bytes + bytes > LONGEST_RUN) return false;
-  end_repeat(id);
-  on_cpu(id);
-  if (c->run_instructions > 0 && first->address != c->run_start + c->run_bytes) end_run();
-  if (c->run_instructions == 0) {
-    c->run_start = first->address;
+  uint64_t address = b->address + b->begins[next], bytes = b->begins[next + count] - b->begins[next];
+  if (b->named != c->text_names) {
+    const struct named *n = text_of(c, address >> 12);
+    if (n->page != address >> 12 || n->physical != b->physical_page) return false;
+    b->named = c->text_names;
+  }
+  bool goes_on = c->run_instructions > 0 && id == current && c->iterations == 0 && address == c->run_start + c->run_bytes;
+  if (bytes + (goes_on ? c->run_bytes : 0) > LONGEST_RUN) return false;
+  if (!goes_on) {
+    end_repeat(id);
+    on_cpu(id);
+    if (c->run_instructions > 0) filled = run_of(room(), c);
+    c->run_start = address;
     c->run_bytes = 0;
   }
-  c->address = last->address;
+  c->address = b->address + b->begins[next + count - 1];
   c->run_instructions += count;
   c->run_bytes += bytes;
   return true;
 }
 
-/* Looks at what was executed of the block begun last since it was looked at. Markers call back themselves. */
-static void catch_up(void) {
+/* So many, whatever they are. Markers were not counted: they call back themselves. @returns the one behind them */
+static __attribute__((noinline)) size_t executed_each(const struct block *b, size_t next, size_t count) {
+  bool records = recording && begun.cpu < CPUS;
+  for (; count > 0; next++) {
+    if (b->all == NULL) {
+      uint8_t bytes = (uint8_t)(b->begins[next + 1] - b->begins[next]);
+      struct instruction one = {b->address + b->begins[next], b->physical_page, 0, bytes, false, false};
+      if (records) executed_one(begun.cpu, &one);
+    } else if (b->all[next].marker != 0) {
+      continue;
+    } else if (records) {
+      executed_one(begun.cpu, &b->all[next]);
+    }
+    count--;
+  }
+  return next;
+}
+
+/* One more iteration of what was executed last, which has a block to itself. @returns whether it was that */
+static inline bool iterated(unsigned id, const struct instruction *one) {
+  struct cpu *c = cpu_of(id);
+  if (c->iterations == 0 || !one->repeats || one->address != c->address) return false;
+  c->iterations++;
+  return true;
+}
+
+/* Looks at what was executed of the block begun last since it was looked at. */
+static inline void catch_up(void) {
   uint64_t count = counted - seen;
   if (count == 0) return;
   seen = counted;
-  const struct block *b = begun.block;
-  bool records = recording && !closed && begun.cpu < CPUS;
-  if (b->plain) {
-    const struct instruction *first = &b->all[begun.next];
-    begun.next += count;
-    if (!records || executed_together(begun.cpu, first, count)) return;
-    for (; count > 0; count--) executed_one(begun.cpu, first++);
-    return;
-  }
-  for (; count > 0; begun.next++) {
-    const struct instruction *i = &b->all[begun.next];
-    if (i->marker != 0) continue;
-    count--;
-    if (records) executed_one(begun.cpu, i);
-  }
+  struct block *b = begun.block;
+  bool records = recording && begun.cpu < CPUS;
+  bool simple = records && (b->all == NULL ? executed_together(begun.cpu, b, begun.next, count)
+                                           : count == 1 && iterated(begun.cpu, &b->all[begun.next]));
+  begun.next = simple ? begun.next + count : executed_each(b, begun.next, count);
 }
 
 static void executed(unsigned id, void *data) {
@@ -192,172 +236,171 @@ static void executed(unsigned id, void *data) {
   leave();
 }
 
-static void accessed(unsigned id, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
+static void retranslate(void) {
+  translations = (translations + 1) & SINCE;
+  /* What it knew so long ago would be taken for new. */
+  if (translations == 0)
+    for (unsigned id = 0; id < CPUS; id++)
+      if (cpus[id] != NULL) memset(cpus[id]->sure, 0xff, sizeof cpus[id]->sure);
+}
+
+/* An instruction is about to be executed behind which a page may have another physical one, or be a device. */
+static void translates(unsigned id, void *data) {
+  (void)id;
   (void)data;
-  if (!recording || id >= CPUS) return;
+  retranslate();
+}
+
+/* What is not in a recording: what the CPU pushes for an exception, which comes as if the user's instruction had stored it. */
+static inline bool pushed(const struct cpu *c, uint64_t address) { return address >> 63 != 0 && c->address >> 63 == 0; }
+/* Of a REP instruction the first access of each line is. */
+static inline bool again(struct cpu *c, int kind, uint64_t address) {
+  bool same = c->line[kind] == address >> 6;
+  c->line[kind] = address >> 6;
+  return same;
+}
+
+/* Head and address of an access of this CPU, behind the run of instructions before it. */
+static inline uint8_t *access_of(struct cpu *c, int kind, qemu_plugin_meminfo_t info, uint64_t address, int what) {
+  uint8_t *at = room();
+  if (c->run_instructions > 0) at = run_of(at, c);
+  unsigned shift = qemu_plugin_mem_size_shift(info) & 7;
+  const struct named *next = data_of(c, (address >> 12) + 1);
+  while (shift > 0 && within_page(next, address, 1ull << shift) < 1ull << shift) shift--;
+  at = difference(byte(at, (uint8_t)(kind | (int)shift << 2 | what)), address, c->last[kind]);
+  c->last[kind] = address;
+  return at;
+}
+
+/* An access of which QEMU says where it goes. */
+static __attribute__((noinline)) void accessed_asking(unsigned id, int kind, qemu_plugin_meminfo_t info, uint64_t address) {
+  struct cpu *c = cpu_of(id);
   struct qemu_plugin_hwaddr *where = qemu_plugin_get_hwaddr(info, address);
   if (where == NULL) return;
   bool device = qemu_plugin_hwaddr_is_io(where);
-  uint64_t physical = qemu_plugin_hwaddr_phys_addr(where);
-  enter();
-  catch_up();
-  struct cpu *c = cpu_of(id);
-  int kind = qemu_plugin_mem_is_store(info) ? STORE : LOAD;
-  /* What the CPU pushes for an exception comes as if the user's instruction had stored it: KTRC1 leaves it out. */
-  bool pushed = address >> 63 != 0 && c->address >> 63 == 0;
-  /* Of a REP instruction the first access of each line. */
-  bool again = c->iterations > 0 && !device && c->line[kind] == address >> 6;
-  if (closed || !recording || pushed || again) goto done;
-  c->line[kind] = address >> 6;
+  uint64_t physical = qemu_plugin_hwaddr_phys_addr(where), page = address >> 12;
+  /* What a device is told may move memory. */
+  if (device) retranslate();
+  if (pushed(c, address) || (c->iterations > 0 && !device && again(c, kind, address))) return;
   on_cpu(id);
-  end_run();
-  uint64_t page = address >> 12;
-  struct named *n = &c->data[page % PAGES];
-  bool fresh = !device && (n->page != page || n->physical != physical >> 12);
-  unsigned shift = qemu_plugin_mem_size_shift(info) & 7;
-  while (shift > 0 && within_page(c->data, address, 1ull << shift) < 1ull << shift) shift--;
-  room();
-  byte((uint8_t)(kind | (int)shift << 2 | (device ? 32 : 0) | (fresh ? 64 : 0)));
-  difference(address, c->last[kind]);
-  c->last[kind] = address;
-  if (device) number(physical);
-  if (fresh) {
-    n->page = page;
-    n->physical = physical >> 12;
-    number(physical >> 12);
+  if (device) {
+    filled = number(access_of(c, kind, info, address, 32), physical);
+    return;
   }
-done:
+  struct named *n = data_of(c, page);
+  bool fresh = n->page != page || n->physical != physical >> 12;
+  uint8_t *at = access_of(c, kind, info, address, fresh ? 64 : 0);
+  if (fresh) {
+    *n = (struct named){page, physical >> 12};
+    c->sure[0][page % SURE] = c->sure[1][page % SURE] = UINT64_MAX;
+    at = number(at, physical >> 12);
+  }
+  c->sure[kind - LOAD][page % SURE] = page << 12 | translations;
+  filled = at;
+}
+
+static void accessed(unsigned id, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
+  (void)data;
+  if (!recording || id >= CPUS) return;
+  enter();
+  if (recording) {
+    catch_up();
+    struct cpu *c = cpu_of(id);
+    int kind = qemu_plugin_mem_is_store(info) ? STORE : LOAD;
+    bool sure = c->sure[kind - LOAD][(address >> 12) % SURE] == ((address & ~4095ull) | translations);
+    if (!alone || !sure || id != current) accessed_asking(id, kind, info, address);
+    else if (!pushed(c, address) && !(c->iterations > 0 && again(c, kind, address)))
+      filled = access_of(c, kind, info, address, 0);
+  }
   leave();
 }
 
-/*
- * The physical page of an instruction. From version 5 on QEMU says it. Before, it says only where in its own memory the
- * instruction lies: the kernel's image, loaded without KASLR, has its physical address in its virtual one, which tells
- * where the guest's memory begins there. So before version 5 guests have one block of memory, below 3 GiB.
- */
-static uint64_t page_of(const struct qemu_plugin_insn *insn, uint64_t address) {
-#if KREPLICA_PLUGIN_API >= 5
-  (void)insn;
-  uint64_t physical;
-  return qemu_plugin_translate_vaddr(address, &physical) ? physical >> 12 : UINT64_MAX;
-#else
-  static uintptr_t base;
-  uintptr_t host = (uintptr_t)qemu_plugin_insn_haddr(insn);
-  if (address >= IMAGE && address < MODULES) {
-    if (host != 0 && base == 0) base = host - (address - IMAGE);
-    return (address - IMAGE) >> 12;
-  }
-  return host == 0 || base == 0 || host < base ? UINT64_MAX : (uint64_t)(host - base) >> 12;
-#endif
-}
-
-/* Whether these are the bytes of a string instruction with a REP prefix. @source Intel SDM vol. 2B, "REP/REPE/..." */
-static bool repeats(const uint8_t *code, size_t bytes) {
-  bool prefixed = false;
-  for (size_t i = 0; i < bytes; i++) {
-    switch (code[i]) {
-      case 0xf2: case 0xf3:
-        prefixed = true;
-        break;
-      case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
-        break;
-      default:
-        if ((code[i] & 0xf0) == 0x40) break;
-        return prefixed && ((code[i] >= 0xa4 && code[i] <= 0xa7) || (code[i] >= 0xaa && code[i] <= 0xaf) ||
-                            (code[i] >= 0x6c && code[i] <= 0x6f));
-    }
-  }
-  return false;
-}
-
-static uint32_t marker_of(const uint8_t *code, size_t bytes) {
-  if (bytes != 7 || code[0] != 0x0f || code[1] != 0x1f || code[2] != 0x80 || code[5] != 0xed || code[6] != 0x5e) return 0;
-  return (uint32_t)code[3] | (uint32_t)code[4] << 8 | 0x5eed0000u;
-}
-
 #if KREPLICA_PLUGIN_API < 2
+static void counts(struct qemu_plugin_insn *insn) {
+  qemu_plugin_register_vcpu_insn_exec_inline(insn, PLUGIN_ADD, &counted, 1);
+}
+#else
+static void counts(struct qemu_plugin_insn *insn) { (void)insn; }
+#endif
+
 static void began(unsigned id, void *data) {
-  if (counted != seen) catch_up();
+  catch_up();
   begun.block = data;
   begun.next = 0;
   begun.cpu = id;
 }
 
-/* QEMU's counting of what it executes can do no more than add, and has no lock. */
-static bool counts(struct qemu_plugin_tb *block, struct block *all) {
-  if (!alone) return false;
-  qemu_plugin_register_vcpu_tb_exec_cb(block, began, PLUGIN_NO_REGISTERS, all);
-  for (size_t i = 0; i < all->count; i++) {
-    struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
-    if (all->all[i].marker == 0) qemu_plugin_register_vcpu_insn_exec_inline(insn, PLUGIN_ADD, &counted, 1);
-  }
-  return true;
-}
-#else
-/* Counting has another form from there on, which nobody here could try. */
-static bool counts(struct qemu_plugin_tb *block, struct block *all) {
-  (void)block;
-  (void)all;
-  return false;
-}
-#endif
-
-static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block) {
-  (void)id;
-  size_t count = qemu_plugin_tb_n_insns(block);
-  struct block *b = calloc(1, sizeof *b + count * sizeof b->all[0]);
-  if (b == NULL) abort();
-  b->count = count;
-  b->plain = true;
-  bool marked = false;
-  for (size_t i = 0; i < count; i++) {
-    struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
-    uint8_t code[16] = {0};
-    size_t bytes = qemu_plugin_insn_size(insn);
-    size_t looked = bytes < sizeof code ? bytes : sizeof code;
-#if KREPLICA_PLUGIN_API < 3
-    memcpy(code, qemu_plugin_insn_data(insn), looked);
-#else
-    looked = qemu_plugin_insn_data(insn, code, looked);
-#endif
-    struct instruction *one = &b->all[i];
-    one->address = qemu_plugin_insn_vaddr(insn);
-    one->bytes = (uint8_t)bytes;
-    one->physical_page = page_of(insn, one->address);
-    one->marker = marker_of(code, looked);
-    one->repeats = repeats(code, looked);
-    marked |= one->marker != 0;
-    b->plain &= one->marker == 0 && !one->repeats && one->physical_page != UINT64_MAX &&
-                one->physical_page == b->all[0].physical_page &&
-                (one->address + bytes - 1) >> 12 == b->all[0].address >> 12;
-  }
-  if (!marked && !everything) {
-    free(b);
+/*
+ * Of a block that is one string instruction, which QEMU begins anew for each iteration: they are most of what a kernel does
+ * that clears and copies pages, and of most nothing is written.
+ */
+static void began_again(unsigned id, void *data) {
+  if (begun.block != data || begun.cpu != id) {
+    began(id, data);
     return;
   }
-  bool counting = counts(block, b);
-  for (size_t i = 0; i < count; i++) {
-    struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
-    if (!counting || b->all[i].marker != 0)
-      qemu_plugin_register_vcpu_insn_exec_cb(insn, executed, PLUGIN_NO_REGISTERS, &b->all[i]);
-    /* Not before all blocks are forgotten: QEMU 7.2 may call back what it has forgotten, and aborts. */
-    if (everything) qemu_plugin_register_vcpu_mem_cb(insn, accessed, PLUGIN_NO_REGISTERS, PLUGIN_MEMORY_BOTH, NULL);
+  catch_up();
+  begun.next = 0;
+}
+static void accessed_again(unsigned id, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
+  if (recording && begun.block == data && begun.cpu == id && id < CPUS) {
+    const struct cpu *c = cpu_of(id);
+    /* Line and kind are those of the last, of this instruction: it is counted when the next begins. */
+    bool goes_on = c->iterations > 0 && c->address == begun.block->address;
+    if (goes_on && c->line[qemu_plugin_mem_is_store(info) ? STORE : LOAD] == address >> 6) return;
   }
+  accessed(id, info, address, NULL);
 }
 
-static void ended(qemu_plugin_id_t id, void *data) {
-  (void)id;
-  (void)data;
+/* What is kept of a block where QEMU counts. */
+static struct block *new_block(size_t count, const struct instruction *all, bool plain) {
+  struct block *b = calloc(1, sizeof *b + (count + 1) * sizeof b->begins[0]);
+  if (b == NULL) abort();
+  b->address = all[0].address;
+  b->physical_page = all[0].physical_page;
+  b->all = plain ? NULL : all;
+  for (size_t i = 0; i < count; i++) b->begins[i + 1] = (uint16_t)(b->begins[i] + all[i].bytes);
+  return b;
+}
+
+static void translated(struct qemu_plugin_tb *block) {
+  size_t count = qemu_plugin_tb_n_insns(block);
+  if (count == 0) return;
+  struct instruction *all = calloc(count, sizeof all[0]);
+  if (all == NULL) abort();
+  struct found found = read_block(block, count, all);
+  if (!found.marked && !everything) {
+    free(all);
+    return;
+  }
+  /* QEMU's counting can do no more than add, and has no lock. */
+  struct block *b = alone ? new_block(count, all, found.plain) : NULL;
+  bool again = b != NULL && count == 1 && all[0].repeats;
+  if (b != NULL) qemu_plugin_register_vcpu_tb_exec_cb(block, again ? began_again : began, PLUGIN_NO_REGISTERS, b);
+  for (size_t i = 0; i < count; i++) {
+    struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
+    if (b != NULL && everything && all[i].retranslates)
+      qemu_plugin_register_vcpu_insn_exec_cb(insn, translates, PLUGIN_NO_REGISTERS, NULL);
+    if (b != NULL && all[i].marker == 0) counts(insn);
+    else qemu_plugin_register_vcpu_insn_exec_cb(insn, executed, PLUGIN_NO_REGISTERS, &all[i]);
+    /* Not before all blocks are forgotten: QEMU 7.2 may call back what it has forgotten, and aborts. */
+    if (everything)
+      qemu_plugin_register_vcpu_mem_cb(insn, again ? accessed_again : accessed, PLUGIN_NO_REGISTERS, PLUGIN_MEMORY_BOTH, b);
+  }
+  if (b != NULL && found.plain) free(all);
+}
+
+static void ended(void) {
   enter();
   catch_up();
   if (!closed) {
     if (recording) mark(measured, (open_marker & ~0xffu) | ENDS);
     end_run();
-    room();
-    meta(END);
+    filled = meta(room(), END);
     flush();
     if (fclose(out) != 0) perror("recorder: out");
     closed = true;
+    recording = false;
   }
   leave();
 }
@@ -374,6 +417,10 @@ __attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t 
       return -1;
     }
   }
+  if (alone && KREPLICA_PLUGIN_API > 1) {
+    fprintf(stderr, "recorder: thread=single is for interface 1\n");
+    return -1;
+  }
   if (strcmp(info->target_name, "x86_64") != 0 || !info->system_emulation) {
     fprintf(stderr, "recorder: for qemu-system-x86_64 only\n");
     return -1;
@@ -382,8 +429,8 @@ __attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t 
     fprintf(stderr, "recorder: out=FILE cannot be written\n");
     return -1;
   }
-  for (const char *magic = "KTRC1\n"; *magic != 0; magic++) byte((uint8_t)*magic);
+  for (const char *magic = "KTRC1\n"; *magic != 0; magic++) filled = byte(filled, (uint8_t)*magic);
   self = id;
-  forgotten(id);
+  called_back(id);
   return 0;
 }

@@ -72,14 +72,14 @@ function cutBytes(file: string): Buffer {
   return Buffer.concat(parts);
 }
 
-test.skipIf(!has("gcc"))("the recorder compiles for interfaces 1 to 6, without a warning, and for no other", () => {
+test.skipIf(!has("gcc"))("the recorder compiles for interfaces 1 to 7, without a warning, and for no other", () => {
   const compiled = (api: number): number | null =>
     spawnSync("gcc", [
       ...["-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-o", at("recorder.so")],
       ...[`-DKREPLICA_PLUGIN_API=${api}`, join(recorder, "recorder.c")],
     ]).status;
-  expect([1, 2, 3, 4, 5, 6].map(compiled)).toEqual([0, 0, 0, 0, 0, 0]);
-  expect([0, 7].map(compiled)).toEqual([1, 1]);
+  expect([1, 2, 3, 4, 5, 6, 7].map(compiled)).toEqual([0, 0, 0, 0, 0, 0, 0]);
+  expect([0, 8].map(compiled)).toEqual([1, 1]);
 });
 
 const where = missing.length === 0 ? "" : ` (skipped: without ${missing.join(", ")})`;

@@ -104,6 +104,30 @@ describe("its root file system", () => {
     expect(() => request([at("static")], { modules: at("root") })).toThrow(/--modules: holds no \.ko file/);
   });
 
+  test("links are kept and not followed, in a folder of modules neither; one that leads to itself is told", () => {
+    mkdirSync(at("linked/kernel"), { recursive: true });
+    writeFileSync(at("linked/kernel/a.ko"), "a");
+    symlinkSync("..", at("linked/kernel/up"));
+    symlinkSync("nothing", at("linked/kernel/dangling"));
+    symlinkSync("/loop", at("linked/loop"));
+    const all = request([at("static")], { root: at("linked"), modules: at("linked") });
+    const links = all.filter(({ kind, path }) => kind === "link" && !path.startsWith("bin/"));
+    expect(links.map(({ path, bytes }) => [path, Buffer.from(bytes!).toString()])).toEqual([
+      ["kernel/dangling", "nothing"],
+      ["kernel/up", ".."],
+      ["loop", "/loop"],
+    ]);
+    expect(all.filter(({ path }) => path.endsWith(".ko")).map(({ path }) => path)).toEqual([
+      "kernel/a.ko",
+      "kreplica/modules/0.ko",
+    ]);
+    symlinkSync("round", at("linked/kernel/about"));
+    symlinkSync("about", at("linked/kernel/round"));
+    expect(() => request([at("static")], { root: at("linked") })).toThrow(
+      /linked\/kernel\/about: --root: is a link to round, which leads back to it\. Remove it/,
+    );
+  });
+
   test.skipIf(spawnSync("cpio", ["--version"]).status !== 0)("cpio lists it as it was meant", () => {
     const archive = rootArchive([
       { path: "dev", kind: "folder" },

@@ -99,7 +99,7 @@ function addFolder(folder: string, path: string, add: (file: RootFile) => void):
   for (const entry of entries) {
     const inside = posix.join(path, entry.name);
     const own = join(folder, inside);
-    if (entry.isSymbolicLink()) add({ path: inside, kind: "link", bytes: Buffer.from(readlinkSync(own)) });
+    if (entry.isSymbolicLink()) add({ path: inside, kind: "link", bytes: Buffer.from(linkTo(own)) });
     else if (entry.isDirectory()) {
       add({ path: inside, kind: "folder" });
       addFolder(folder, inside, add);
@@ -113,15 +113,42 @@ function addFolder(folder: string, path: string, add: (file: RootFile) => void):
   }
 }
 
-/** Its .ko files, and those of its folders, in order of their paths. */
+/**
+ * What a link of a root file system says, which is kept as it is: one to the folder above it is nothing odd.
+ * @throws InputError for one that leads to itself, which can be no part of a file system that works
+ */
+function linkTo(link: string): string {
+  const target = readlinkSync(link);
+  try {
+    // What begins at the root does so in the guest.
+    if (!target.startsWith("/")) statSync(link, { throwIfNoEntry: false });
+  } catch (error) {
+    if ((error as { code?: string }).code === "ELOOP")
+      throw new InputError({
+        file: link,
+        field: "--root",
+        reason: `is a link to ${target}, which leads back to it`,
+        remedy: "remove it, or let it lead to a file",
+      });
+  }
+  return target;
+}
+
+/** Its .ko files, and those of its folders, in order of their paths. Folders that links lead to are not looked into. */
 function modulesIn(folder: string): string[] {
   const remedy = "name a folder of .ko files, not packed";
-  let found: string[];
+  const found: string[] = [];
+  // Not readdir's own recursion: later releases of Node follow links with it, round and round.
+  const look = (inner: string): void => {
+    for (const entry of readdirSync(inner, { withFileTypes: true })) {
+      const path = join(inner, entry.name);
+      if (entry.isDirectory()) look(path);
+      else if (entry.name.endsWith(".ko")) found.push(path);
+    }
+  };
   try {
-    found = readdirSync(folder, { recursive: true, encoding: "utf8" })
-      .filter((name) => name.endsWith(".ko"))
-      .sort()
-      .map((name) => join(folder, name));
+    look(folder);
+    found.sort();
   } catch (error) {
     throw new InputError({ file: folder, field: "--modules", ...whyNot(error, remedy) });
   }

@@ -32,6 +32,11 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const NOISE = /TCG doesn't support requested feature|terminating on signal|-numa node,mem is deprecated|warning: $/;
 /** First interface of which the recorder needs no single block of memory. */
 const BLOCKS_FROM = 5;
+/**
+ * Last interface whose QEMU says with one thread which CPU runs: QEMU 10.0 and 11.1 take the one for which a block was
+ * translated.
+ */
+const SINGLE_UP_TO = 1;
 
 /**
  * @param heard gets each line that the guest's first process says of itself: `start 0`, `exit 0`
@@ -41,13 +46,14 @@ export function runGuest(
   { tools, machine, kernel, initrd, append, output }: GuestRun,
   heard: (word: string, value: number) => void,
 ): Promise<GuestEnd> {
+  // One thread: a CPU that waits for another's lock would spin while the host runs neither.
+  const single = tools.api <= SINGLE_UP_TO;
   const guest = spawn(
     tools.qemu,
     [
-      // One thread: a CPU that waits for another's lock would spin while the host runs neither.
       ...[
         "-accel",
-        "tcg,thread=single",
+        `tcg,thread=${single ? "single" : "multi"}`,
         "-cpu",
         "Haswell-noTSX",
         ...machineArguments(machine, tools.api >= BLOCKS_FROM),
@@ -56,7 +62,7 @@ export function runGuest(
       ...["-kernel", kernel, "-initrd", initrd, "-append"],
       // Physical pages of the kernel are told by its addresses; the console is for those who ask why it ended.
       ["console=ttyS0 nokaslr panic=-1 loglevel=4", `kreplica.cpu=${machine.cpu}`, ...append].join(" "),
-      ...["-plugin", `${tools.recorder},out=${output.replaceAll(",", ",,")},thread=single`],
+      ...["-plugin", `${tools.recorder},out=${output.replaceAll(",", ",,")}${single ? ",thread=single" : ""}`],
     ],
     { stdio: ["ignore", "pipe", "pipe"] },
   );

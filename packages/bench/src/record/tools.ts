@@ -21,7 +21,7 @@ export interface RecordTools {
 
 const QEMU = "qemu-system-x86_64";
 const COMPILER = "gcc";
-const NEWEST_API = 6;
+const NEWEST_API = 7;
 /** What a plugin is built with: QEMU resolves its functions when it loads it. */
 const PLUGIN_FLAGS = ["-O2", "-fPIC", "-shared"];
 const INIT_FLAGS = ["-O2", "-static"];
@@ -31,7 +31,7 @@ const sourceFolder = (): string =>
   [new URL("../recorder", import.meta.url), new URL("../../recorder", import.meta.url)]
     .map((each) => fileURLToPath(each))
     .find((each) => existsSync(join(each, "recorder.c")))!;
-const SOURCES = ["init.c", "mark.h", "plugin.h", "recorder.c", "records.h", "tests.c"];
+const SOURCES = ["init.c", "instructions.h", "mark.h", "plugin.h", "recorder.c", "records.h", "tests.c"];
 
 /**
  * Builds what is not in the cache folder yet.
