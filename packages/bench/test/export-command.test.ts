@@ -1,11 +1,11 @@
 /// <reference types="node" />
 /** Exports, read back by readers of their own: every form has the comparison's cycles, by function and cause. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import protobuf from "protobufjs";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { type Format, FORMATS } from "../src/commands/export-forms.js";
 import { wholeNumbers } from "../src/report/export/samples.js";
 import { invoke } from "./invoke.js";
@@ -266,4 +266,46 @@ test("whole numbers keep the sum of any run of them", () => {
     expect(Math.abs(whole[nth]! - figure)).toBeLessThan(1);
     expect(Math.abs((sum += whole[nth]!) - (wanted += figure))).toBeLessThan(1);
   }
+});
+
+describe("--mix", () => {
+  const file = join(folder, "calls.json");
+  const mixed = async (calls: Readonly<Record<string, number>>, ...more: readonly string[]) => {
+    writeFileSync(file, JSON.stringify({ calls }));
+    return invoke(["export", ...WHAT, "--format", "csv", "--mix", file, ...more]);
+  };
+  const cyclesOf = (out: string): Map<string, number> =>
+    new Map(
+      out
+        .trimEnd()
+        .split("\n")
+        .slice(1)
+        .map((line) => line.split(","))
+        .map((row) => [row.slice(0, 6).join(","), Number(row[6])]),
+    );
+
+  test("weights each run by how many of its calls find the caches so", async () => {
+    const { out, code } = await mixed({ kill: 300, getpid: 9 }, "--cold-share", "10");
+    expect(code).toBe(0);
+    const plain = cyclesOf(table.out);
+    const weighted = cyclesOf(out);
+    expect(weighted.size).toBe(plain.size);
+    for (const [key, cycles] of plain)
+      expect(weighted.get(key)! / cycles, key).toBeCloseTo(key.split(",")[1] === "cold" ? 30 : 270, 6);
+    const hot = cyclesOf((await mixed({ kill: 300 })).out);
+    expect([...hot.keys()].some((key) => key.split(",")[1] === "cold")).toBe(false);
+    expect(hot.size).toBeGreaterThan(100);
+  });
+
+  test("is refused where no test is of its calls, without a mix, and where it is about time", async () => {
+    expect(await mixed({ mount: 3 })).toMatchObject({
+      code: 2,
+      error: expect.stringContaining(
+        "calls.json: has no system call that one of the tests that were run is of",
+      ) as string,
+    });
+    expect((await invoke(["export", ...WHAT, "--cold-share", "3"])).error).toMatch(/--cold-share: given without --mix/);
+    const timed = await invoke(["export", ...WHAT, "--format", "perfetto", "-o", join(folder, "x"), "--mix", file]);
+    expect(timed.error).toMatch(/--mix: means nothing to perfetto/);
+  });
 });

@@ -17,8 +17,8 @@ const LARGEST = 16;
 const RATES = { least: 1, most: 1_000_000_000 };
 const REMEDY = "name a file with what strace -c, strace -cf or perf trace -s printed, or JSON";
 
-/** Adds all. */
-export const addMixOptions = (command: Command): Command =>
+/** Adds what says how tests are weighted. */
+export const addWeightOptions = (command: Command): Command =>
   command
     .addOption(
       fileOption(
@@ -33,7 +33,11 @@ export const addMixOptions = (command: Command): Command =>
         { least: 0, most: 100 },
         "0",
       ),
-    )
+    );
+
+/** Adds all. */
+export const addMixOptions = (command: Command): Command =>
+  addWeightOptions(command)
     .addOption(numberOption("--processes <number>", "tells what so many processes' page tables take more", RATES))
     .addOption(numberOption("--forks-per-second <number>", "tells how much of the CPUs so many forks take more", RATES))
     .addOption(
@@ -67,9 +71,12 @@ export function readRates({ processes, forksPerSecond, migrationsPerSecond }: Mi
   };
 }
 
-/** What goes with them. */
+/** What goes with weights. */
+export const WEIGHT_RULES: readonly Rule[] = [{ option: "--cold-share", needs: "--mix" }];
+
+/** What goes with all. */
 export const MIX_RULES: readonly Rule[] = [
-  { option: "--cold-share", needs: "--mix" },
+  ...WEIGHT_RULES,
   ...["--no-work", "--data-node", "--load"].map((option) => ({
     option,
     not: "--migrations-per-second",

@@ -1,6 +1,13 @@
 /** What an export is made of: cycles of each test, state of the caches and kernel, by function and cause. */
 import type { BootEvent } from "@kreplica/mm-core/api";
-import { addressText, CAUSES, type CompareResult, functionRows, type TimeLine } from "@kreplica/replay";
+import {
+  addressText,
+  CAUSES,
+  type CompareResult,
+  functionRows,
+  type LocatedTest,
+  type TimeLine,
+} from "@kreplica/replay";
 
 /** Causes in words, by their names in the account. */
 const LEVELS: Readonly<Record<string, string>> = {
@@ -28,7 +35,7 @@ export interface Sample {
   readonly address: string;
   /** In words. */
   readonly cause: string;
-  /** Whole numbers of 1/1024. */
+  /** Whole numbers of 1/1024, unless tests are weighted by a mix of calls. */
   readonly cycles: number;
 }
 
@@ -64,20 +71,23 @@ export interface Exported {
 }
 
 /**
- * All figures that are not 0: of a test in one state on one kernel they add up to the run's cycles, exactly.
+ * All figures that are not 0: of a test in one state on one kernel they add up to the run's cycles, exactly; beside a
+ * mix, to those of its calls that the test is of and that find the caches so.
  * By test and state as compared, kernel, function by address, cause.
  */
-export function samplesOf(result: Pick<CompareResult, "located" | "policy">): Sample[] {
-  const { located } = result;
+export function samplesOf(result: Pick<CompareResult, "located" | "policy" | "mix">): Sample[] {
+  const { located, mix } = result;
   const kernels = kernelsOf(result);
   return (located?.tests ?? []).flatMap((each) => {
+    const weight = mix ? weightIn(mix, each) : 1;
+    if (weight === 0) return [];
     const rows = functionRows(each, located!.symbols).sort(
       (a, b) => (a.start ?? -1) - (b.start ?? -1) || (a.name < b.name ? -1 : 1),
     );
     return kernels.flatMap((kernel, side) =>
       rows.flatMap(({ name, start, before, after }) =>
         CAUSE_TEXTS.flatMap((cause, at): Sample[] => {
-          const cycles = (side === 0 ? before : after)[at]!;
+          const cycles = weight * (side === 0 ? before : after)[at]!;
           const address = start === undefined ? "" : addressText(start);
           return cycles === 0
             ? []
@@ -86,6 +96,13 @@ export function samplesOf(result: Pick<CompareResult, "located" | "policy">): Sa
       ),
     );
   });
+}
+
+/** How many runs of a test in one state of the caches a mix has. */
+function weightIn(mix: NonNullable<CompareResult["mix"]>, { file, cache, iterations }: LocatedTest): number {
+  const found = mix.tests.find((each) => each.file === file);
+  if (!found) return 0;
+  return (found.iterations / iterations) * (cache === "cold" ? mix.coldShare : 1 - mix.coldShare);
 }
 
 /**
