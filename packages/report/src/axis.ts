@@ -41,7 +41,9 @@ export function percentAxis(
   const high = Math.max(low + grain, Math.ceil(Math.max(0, ...values) / grain) * grain);
   const x = (percent: number): number => left + ((percent - low) / (high - low)) * (right - left);
   const ticks: string[] = [];
-  for (let value = low; value <= high; value += stepOf(high - low))
+  const step = stepOf(high - low);
+  // Nought is among them, wherever the axis begins.
+  for (let value = Math.ceil(low / step) * step; value <= high; value += step)
     ticks.push(
       `<line class="${value === 0 ? "zero" : "grid"}" x1="${at(x(value))}" x2="${at(x(value))}" y1="${top - 6}" y2="${bottom}"/><text class="tick" x="${at(x(value))}" y="14" text-anchor="middle">${value} %</text>`,
     );

@@ -99,7 +99,7 @@ export class Figures<Document = ReportDocument> {
 }
 
 /** Columns beyond which a table is set smaller, to have room on a page of 1280 pixels and on A4. */
-const MANY = 12;
+const MANY = 11;
 
 /**
  * A table with a head; cells are markup. The first column names its row.

@@ -18,7 +18,7 @@ const DARK = `--page:#0f1318;--ink:#e6edf3;--dim:#9aa7b4;--line:#343c45;--stripe
 /** The style sheet. */
 export const STYLE = `
 :root{color-scheme:light;${LIGHT}}
-@media (prefers-color-scheme:dark){:root:not([data-theme=light]){color-scheme:dark;${DARK}}}
+@media screen and (prefers-color-scheme:dark){:root:not([data-theme=light]){color-scheme:dark;${DARK}}}
 :root[data-theme=dark]{color-scheme:dark;${DARK}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
@@ -38,7 +38,7 @@ ${NODES.map((hue, i) => `.n${i}{fill:hsl(${hue} 60% var(--node-light));backgroun
 .wide{overflow-x:auto;margin:.6em 0}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}caption{text-align:left;padding-bottom:.3em}
 th,td{padding:.2em .7em;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}th[scope=row],thead th:first-child{text-align:left}thead th{vertical-align:bottom}
 td.left,th.left{text-align:left}td.left{min-width:20em}th[scope=row],caption{white-space:nowrap}.drawing{overflow-x:auto}.drawing svg{min-width:560px}.bar{width:140px;height:12px;display:inline-block}
-.many{font-size:.8rem}.many th,.many td{padding:.2em .35em}.many td{white-space:nowrap}
+.many{font-size:.8rem}.many th,.many td{padding:.2em .35em}.many td{white-space:nowrap}.many td.left{min-width:9em;white-space:normal}.many caption{white-space:normal}
 .sortable thead button{font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;text-align:inherit;text-decoration:underline dotted}
 summary{cursor:pointer;color:var(--link);margin:.5em 0}:focus-visible{outline:3px solid var(--link);outline-offset:2px}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:1em 2em}figure{margin:0 0 1em}figcaption{margin-bottom:.5em}

@@ -250,6 +250,7 @@ describe("what stands on a page when it was asked for", () => {
   });
 
   test("designs: gain and cost on one line, drawn and tabled, and nothing where they were not compared", () => {
+    expect(page).toMatch(/<line class="zero"[^>]*><text class="tick"[^>]*>0 %/);
     expect(text("policies")).toContain("over kill, mount; cost is what");
     const { name, cost } = designs[0]!;
     const row = named(page, "tr")
@@ -320,6 +321,10 @@ describe("one file", () => {
     expect(named(page, "details").length).toBeGreaterThan(0);
     expect(page).toMatch(/@media print\{[^]*details::details-content\{content-visibility:visible/);
     expect(page).toContain('addEventListener("beforeprint"');
+    // And light, also where the screen is dark.
+    expect(STYLE.match(/@media[^{]*prefers-color-scheme:dark[^{]*/g)).toEqual([
+      "@media screen and (prefers-color-scheme:dark)",
+    ]);
   });
 
   test("whose links lead to its sections, headings in order", () => {

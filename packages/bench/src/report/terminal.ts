@@ -162,7 +162,7 @@ export function heading(title: string, rest: string, screen: Screen, between = "
 
 /** Text in full width, wrapped and set in. @returns lines, each ending in a line break */
 export const paragraph = (text: string, screen: Screen): string =>
-  wrap(text, screen.columns - INDENT)
+  wrap(text.trimEnd(), screen.columns - INDENT)
     .map((line) => `${" ".repeat(INDENT)}${line}\n`)
     .join("");
 

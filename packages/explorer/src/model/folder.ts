@@ -1,6 +1,7 @@
 /**
  * A folder as somebody drops it onto the page: what of it is read, and which folders in it are not even looked into.
  */
+import { isTableFile } from "@kreplica/machines";
 
 /** A folder that was dropped. */
 export interface OpenedFolder {
@@ -17,10 +18,9 @@ export const LARGEST_ENTRY = 2 << 20;
 /** What the readers of sysfs ask for; a test holds this to them. */
 const SYSFS =
   /(^|\/)(node\d+\/(cpulist|cpumap|distance|meminfo|access[01]\/initiators\/\w+)|cpu\d+\/(topology\/\w+|cache\/index\d+\/\w+))$/;
-const TABLE = /^(SRAT|SLIT|HMAT|APIC)(\.(bin|dat|aml))?$/i;
 
 /** Whether a file's bytes are read. @param path below the folder */
-export const isRead = (path: string): boolean => SYSFS.test(path) || TABLE.test(path);
+export const isRead = (path: string): boolean => SYSFS.test(path) || isTableFile(path);
 
 /** Whether a folder has nothing to read in it. @param parent the name of the folder it lies in */
 export const isPassedOver = (parent: string, name: string): boolean =>

@@ -178,7 +178,7 @@ export class OrderedBoot implements KernelBoot {
         ? buildKasanShadow(this.context, this.root, entryAreaPages(machine.cpuIds.length))
         : undefined;
       return (
-        `direct map of ${direct.huge} x 1 GiB, ${direct.large} x 2 MiB and ${direct.small} x 4 KiB leaves; ${descriptors} frames of page descriptors; per-CPU units for ${this.units.size} CPUs` +
+        `direct map of ${direct.huge} x 1 GiB, ${direct.large} x 2 MiB and ${direct.small} x 4 KiB leaves; ${descriptors} frames of page descriptors; per-CPU units: ${this.units.size}` +
         (shadow ? `; ${shadow.frames} frames of KASAN shadow, ${shadow.prepared} tables for vmalloc's` : "")
       );
     },
