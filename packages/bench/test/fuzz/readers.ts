@@ -15,7 +15,7 @@ import {
   readSystemMap,
 } from "@kreplica/kernel-files";
 import { summed } from "@kreplica/kernel-files/testing";
-import { accountsFromText, checkMachine, machineFromAccounts } from "@kreplica/machines";
+import { accountsFromText, checkMachine, folderOf, machineFromAccounts, sysfsAccount } from "@kreplica/machines";
 import { ModuleError } from "@kreplica/modules";
 import { tinyModule } from "@kreplica/modules/testing";
 import { planFromText, pointsOf } from "@kreplica/sweep";
@@ -52,6 +52,8 @@ export const readers: readonly FuzzedReader[] = [
   { name: "vmlinux", sound: samples.smallVmlinux(), read: kernel },
   { name: "vmlinuz, gzip", sound: samples.gzipped(), read: kernel, mend: checksummed },
   { name: "vmlinuz, lz4", sound: samples.lz4Packed(), read: kernel, mend: checksummed },
+  { name: "vmlinuz, xz", sound: samples.xzPacked(), read: kernel, mend: checksummed },
+  { name: "vmlinuz, zstd", sound: samples.zstdPacked(), read: kernel, mend: checksummed },
   {
     name: "LZ4 block",
     sound: samples.lz4Block(),
@@ -90,6 +92,10 @@ export const readers: readonly FuzzedReader[] = [
   { name: "acpidump", sound: samples.acpidump(), read: account },
   { name: "lscpu -J", sound: samples.texts["lscpu -J"], read: account },
   { name: "/proc/cpuinfo", sound: samples.texts.cpuinfo, read: account },
+  { name: "numactl", sound: samples.texts.numactl, read: account },
+  { name: "MLC", sound: `${samples.texts.numactl}${samples.texts.mlc}`, read: account },
+  { name: "lstopo XML", sound: samples.lstopo(), read: account },
+  { name: "sysfs", sound: samples.sysfsTree(), read: sysfs },
   {
     name: "plan",
     sound: samples.texts.plan,
@@ -99,6 +105,18 @@ export const readers: readonly FuzzedReader[] = [
     },
   },
 ];
+
+/** A tree as lines of paths and texts; a line without a text is a file that is empty. */
+function sysfs(bytes: Uint8Array): void {
+  const files = utf8(bytes)
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line): [string, string] => {
+      const [path, ...text] = line.split(" ");
+      return [path!, `${text.join(" ")}\n`];
+    });
+  checkMachine(machineFromAccounts([sysfsAccount(folderOf("sys", new Map(files)))], "box"));
+}
 
 /** Of files that are long enough to have one. */
 function checksummed(image: Uint8Array): Uint8Array {

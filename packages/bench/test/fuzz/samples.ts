@@ -1,5 +1,6 @@
 /// <reference types="node" />
 /** One small sound file of each kind that a reader of kreplica's takes and no package fuzzes by itself. */
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { readElf, SectionType } from "@kreplica/elf";
@@ -81,7 +82,72 @@ export function lz4Packed(): Uint8Array {
   return bzImageAround(frame, elf.length);
 }
 
+/** Packed as Linux's build does, which appends the length. */
+const packedBy = (program: string, words: readonly string[]): Uint8Array => {
+  const elf = smallKernel();
+  return bzImageAround(new Uint8Array(execFileSync(program, [...words, "-c"], { input: elf })), elf.length);
+};
+export const xzPacked = (): Uint8Array =>
+  packedBy("xz", ["--format=xz", "--check=crc32", "--x86", "--lzma2=dict=1MiB"]);
+export const zstdPacked = (): Uint8Array => packedBy("zstd", ["-q", "-19"]);
+
+/** A sysfs tree of two nodes with caches and the classes of an HMAT: a line a file. */
+export const sysfsTree = (): string => {
+  const lines = ["node/online 0-1", "node/has_cpu 0-1", "node/has_memory 0-1"];
+  for (const node of [0, 1]) {
+    const at = `node/node${node}`;
+    lines.push(`${at}/cpulist ${2 * node}-${2 * node + 1}`, `${at}/distance ${node === 0 ? "10 21" : "21 10"}`);
+    lines.push(`${at}/meminfo Node ${node} MemTotal: 4194304 kB`);
+    for (const kind of [0, 1]) {
+      const access = `${at}/access${kind}/initiators`;
+      lines.push(`${access}/node${node}/cpulist ${2 * node}-${2 * node + 1}`);
+      lines.push(`${access}/read_latency ${80 + node}`, `${access}/read_bandwidth ${100_000 - node}`);
+      lines.push(`${access}/write_latency ${82 + node}`, `${access}/write_bandwidth ${90_000 - node}`);
+    }
+  }
+  for (const cpu of [0, 1, 2, 3]) {
+    const at = `cpu/cpu${cpu}`;
+    lines.push(`${at}/topology/physical_package_id ${cpu >> 1}`, `${at}/topology/core_id ${cpu}`);
+    lines.push(`${at}/topology/thread_siblings_list ${cpu}`);
+    for (const [index, level, type, size] of [
+      [0, 1, "Data", "32K"],
+      [1, 1, "Instruction", "32K"],
+      [2, 2, "Unified", "1024K"],
+      [3, 3, "Unified", "16384K"],
+    ] as const) {
+      const cache = `${at}/cache/index${index}`;
+      lines.push(`${cache}/level ${level}`, `${cache}/type ${type}`, `${cache}/size ${size}`);
+      lines.push(`${cache}/ways_of_associativity 8`, `${cache}/coherency_line_size 64`);
+      lines.push(`${cache}/shared_cpu_list ${index < 3 ? cpu : cpu < 2 ? "0-1" : "2-3"}`);
+    }
+  }
+  return lines.join("\n") + "\n";
+};
+
+/** As `lstopo --of xml` writes a machine that hwloc made up. */
+export const lstopo = (): string =>
+  readFileSync(new URL("../../../machines/test/fixtures/synthetic-v2.xml", import.meta.url), "utf8");
+
 export const texts = {
+  numactl: `available: 2 nodes (0-1)
+node 0 cpus: 0 1 2 3 4 5 6 7 8 9 10 11
+node 0 size: 64215 MB
+node 0 free: 60102 MB
+node 1 cpus: 12 13 14 15 16 17 18 19 20 21 22 23
+node 1 size: 64507 MB
+node 1 free: 61333 MB
+node distances:
+node   0   1
+  0:  10  21
+  1:  21  10
+`,
+  mlc: `Intel(R) Memory Latency Checker - v3.9
+Measuring idle latencies (in ns)...
+\t\tNuma node
+Numa node\t     0\t     1
+       0\t  81.9\t 138.1
+       1\t 139.2\t  81.0
+`,
   strace: `% time     seconds  usecs/call     calls    errors syscall
 ------ ----------- ----------- --------- --------- ----------------
  37.49    0.001142         380         3         1 wait4
