@@ -200,8 +200,10 @@ describe("--check", () => {
     expect(Object.values(verdicts).reduce((sum, each) => sum + each, 0)).toBe(cells.length);
     expect(cells.filter(({ verdict }) => verdict === "runs-ahead").every(({ ratio }) => ratio > 1.25)).toBe(true);
     const text = (await invoke(["probe", "--check", short])).out;
-    expect(text).toMatch(/32 KiB x1 huge cold .* runs ahead\n/);
-    expect(text).toMatch(/The model has\s+no front end that does/);
+    expect(text).toMatch(/32 KiB x1 huge cold +11\.5 /);
+    expect(verdicts["runs-ahead"]).toBeGreaterThan(0);
+    expect(text).toMatch(/ runs ahead\n/);
+    expect(text).toMatch(/without\s+costs\.frontEnd\s+waits\s+for\s+each\s+line/);
   });
 
   test("the measurement that comes with kreplica is read, and its machine is the processor's", async () => {

@@ -101,6 +101,16 @@ function sourceCycles(
   return cycles;
 }
 
+/**
+ * Cycles an instruction fetch takes beyond what an L1I hit does, by source; no exposure weighed in.
+ * @param nodeIndex of the CPU's node in `spec.nodes`
+ */
+export function fetchCycles(spec: MachineSpec, nodeIndex: number): Float64Array {
+  const cycles = sourceCycles(spec, new CounterLayout(spec.nodes.length), nodeIndex, {}, spec.l1i.cycles.value);
+  cycles[Source.L1] = 0;
+  return cycles.map(exact);
+}
+
 /** Part a source belongs to, as steps above the L1 part of its group: 1 L2, 2 own L3, 3 other L3, 4 local, 5 remote. */
 function originOf(source: number, layout: CounterLayout, nodeIndex: number): number {
   if (source === Source.L1) return 0;
@@ -134,9 +144,11 @@ export function eventPrices(spec: MachineSpec, nodeIndex: number, point: Point =
     // An L1 hit of a fetch, load or store is part of the instruction's own cycles; a prefetch is traffic only.
     if (source !== Source.L1) {
       prices[Kind.Fetch * sources + source] = exact(instruction[source]! * fetchExposure);
-      prices[Kind.PrefetchedFetch * sources + source] = exact(
-        Math.max(0, instruction[source]! - hidden) * fetchExposure,
-      );
+      // A front end that runs ahead has counted apart what of a line's latency it waited: what is left was hidden.
+      if (costs.frontEnd === undefined)
+        prices[Kind.PrefetchedFetch * sources + source] = exact(
+          Math.max(0, instruction[source]! - hidden) * fetchExposure,
+        );
       prices[Kind.Load * sources + source] = exact(data[source]! * loadExposure);
       prices[Kind.Store * sources + source] = exact(data[source]! * storeExposure);
     }

@@ -63,6 +63,22 @@ export function machineSpecFaults(spec: MachineSpec): SpecFault[] {
   checkSourced(costs.ipiCycles, "costs.ipiCycles", Infinity, need);
   if (costs.prefetchHiddenCycles)
     checkSourced(costs.prefetchHiddenCycles, "costs.prefetchHiddenCycles", Infinity, need);
+  if (costs.frontEnd) {
+    const { targets, lines } = costs.frontEnd;
+    for (const [name, number, most] of [
+      ["targets", targets, 16384],
+      ["lines", lines, 64],
+    ] as const) {
+      const field = `costs.frontEnd.${name}`;
+      checkSourced(number, field, Infinity, need);
+      need(
+        Number.isInteger(number.value) && number.value >= 1 && number.value <= most,
+        `${field}.value`,
+        `${number.value} is no count of lines`,
+        `a whole number from 1 to ${most}; leave frontEnd out for one that does not run ahead`,
+      );
+    }
+  }
   need(
     Number.isInteger(costs.prefetchLines) && costs.prefetchLines >= 0 && costs.prefetchLines <= 63,
     "costs.prefetchLines",

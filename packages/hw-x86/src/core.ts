@@ -35,7 +35,9 @@ export class Core implements LineHolder {
   readonly parts: MachineParts;
   private readonly prefetchLines: number;
   /** 1: L1I is to hear of the next use of a line it was filled with, which so is no fetch to pass over. */
-  readonly codeUsedAfterFill: number;
+  private readonly codeUsedAfterFill: number;
+  /** Index in L1I of the tag of the line {@link bring} brought last. */
+  protected broughtAt: number;
   /** Others ask it for lines: from its first miss on, so that cores which only booted cost nothing. */
   private joined: number;
 
@@ -67,7 +69,8 @@ export class Core implements LineHolder {
 
   /** @param nodeIndex of the core's node in the specification */
   constructor(spec: MachineSpec, outer: OuterCaches, nodeIndex: number, parts: MachineParts) {
-    this.l1i = parts.cache(spec.l1i, spec.costs.prefetchLines > 0, false);
+    const { frontEnd, prefetchLines } = spec.costs;
+    this.l1i = parts.cache(spec.l1i, prefetchLines > 0 || frontEnd !== undefined, false);
     this.l1d = parts.cache(spec.l1d, false, true);
     this.l2 = parts.cache(spec.l2, false, false);
     this.tlbs = new CoreTlbs(spec.translation, parts);
@@ -89,7 +92,9 @@ export class Core implements LineHolder {
     this.nodeIndex = nodeIndex;
     this.outer = outer;
     this.parts = parts;
-    this.prefetchLines = spec.costs.prefetchLines;
+    // A front end that runs ahead goes on to the next line itself.
+    this.prefetchLines = frontEnd === undefined ? prefetchLines : 0;
+    this.broughtAt = 0;
     this.codeUsedAfterFill = this.l1i.usedAfterFill ?? 0;
     this.fetchThread = Thread.Nobody;
     this.fetchLo = 0;
@@ -238,6 +243,8 @@ export class Core implements LineHolder {
     if (this.counting !== 0) this.replaced(this.l1i.victimFrame, frame, line);
     const source = this.fetchLine(frame, line, counters);
     if (this.prefetchLines !== 0) this.prefetch(frame, line, counters, prefetchRow);
+    // Here, not in the thread's fetch: with this in it V8 would find that too long to write out where it is called.
+    if (this.codeUsedAfterFill !== 0) this.tlbs.codeKept = 0;
     return source;
   }
 
@@ -282,13 +289,36 @@ export class Core implements LineHolder {
 
   /** Empties caches, TLBs and paging-structure caches. */
   clear(): void {
+    this.clearCaches();
+    this.tlbs.flush(0, 0);
+    this.tlbs.structures.flush(0, 0);
+  }
+
+  /** Empties L1I, L1D and L2. */
+  clearCaches(): void {
     this.l1i.clear();
     this.l1d.clear();
     this.l2.clear();
-    this.tlbs.flush(0, 0);
-    this.tlbs.structures.flush(0, 0);
     this.present.fill(0);
     this.fetchThread = Thread.Nobody;
+  }
+
+  /**
+   * Brings a line to L1I ahead of its use.
+   * @returns where it came from; -1 where it was there
+   */
+  protected bring(frame: number, line: number, counters: Float64Array, row: number): number {
+    const { l1i } = this;
+    const base = l1i.baseOf(frame, line);
+    if (l1i.find(base, frame) !== ABSENT) return -1;
+    l1i.touch(base, frame);
+    if (this.counting !== 0) this.replaced(l1i.victimFrame, frame, line);
+    const at = base + l1i.first + l1i.way;
+    const from = this.fetchLine(frame, line, counters);
+    l1i.origins[at] = from + 1;
+    counters[row + from] = counters[row + from]! + 1;
+    this.broughtAt = at;
+    return from;
   }
 
   /** A store to a line of L1D that is not modified yet. @returns L1, or an upgrade source */
@@ -314,18 +344,8 @@ export class Core implements LineHolder {
   }
 
   private prefetch(frame: number, line: number, counters: Float64Array, row: number): void {
-    const l1i = this.l1i;
     const last = Math.min(63, line + this.prefetchLines);
-    for (let next = line + 1; next <= last; next++) {
-      const base = l1i.baseOf(frame, next);
-      if (l1i.find(base, frame) !== ABSENT) continue;
-      l1i.touch(base, frame);
-      if (this.counting !== 0) this.replaced(l1i.victimFrame, frame, next);
-      const at = base + l1i.first + l1i.way;
-      const from = this.fetchLine(frame, next, counters);
-      l1i.origins[at] = from + 1;
-      counters[row + from] = counters[row + from]! + 1;
-    }
+    for (let next = line + 1; next <= last; next++) this.bring(frame, next, counters, row);
   }
 
   /** Brings the line that is new in L1I; what L1D changed in it goes below first. */

@@ -42,6 +42,19 @@ interface Layout {
   readonly eventsAt: number;
 }
 
+/** What a thread is made with, beside its core. */
+export interface ThreadParts {
+  readonly id: number;
+  readonly node: number;
+  /** Number within the core, 0 to 7. */
+  readonly thread: number;
+  readonly memory: PhysMemory;
+  readonly physicalBits: number;
+  /** This CPU's, laid out by `layout`. */
+  readonly counters: Float64Array;
+  readonly layout: Layout;
+}
+
 /**
  * One hardware thread: the path of every access through TLB, tables and caches. Allocates nothing an access when halves
  * are passed as 32 signed bits (`lo | 0`).
@@ -54,14 +67,14 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
   private readonly layout: Layout;
   private regionValue = 0;
 
-  private frame = 0;
+  protected frame = 0;
 
   // First indices of this region's rows.
-  private fetchRow = 0;
-  private prefetchedRow = 0;
+  protected fetchRow = 0;
+  protected prefetchedRow = 0;
   private loadRow = 0;
   private storeRow = 0;
-  private prefetchRow = 0;
+  protected prefetchRow = 0;
   private placeRow = 0;
 
   // The parts of the core the common case touches.
@@ -77,22 +90,9 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
   private readonly l1dGroups: number;
   private readonly l1dStride: number;
   /** Frame of the page of the core's last fetch. */
-  private fetchFrame = 0;
+  protected fetchFrame = 0;
 
-  /**
-   * @param thread number within the core, 0 to 7
-   * @param counters this CPU's, laid out by `layout`
-   */
-  constructor(
-    id: number,
-    node: number,
-    core: Core,
-    thread: number,
-    memory: PhysMemory,
-    physicalBits: number,
-    counters: Float64Array,
-    layout: Layout,
-  ) {
+  constructor({ id, node, thread, memory, physicalBits, counters, layout }: ThreadParts, core: Core) {
     super(core, thread, memory, physicalBits, counters);
     this.id = id;
     this.node = node;
@@ -148,10 +148,6 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     } else {
       const index = this.fetchRow + core.fetchMiss(frame, line, counters, this.prefetchRow);
       counters[index] = counters[index]! + 1;
-      if (core.codeUsedAfterFill !== 0) {
-        core.fetchThread = Thread.Nobody;
-        return 0;
-      }
     }
     // A page no code TLB keeps is looked up anew at every fetch.
     core.fetchThread = core.tlbs.codeKept !== 0 ? this.thread : Thread.Nobody;
@@ -253,6 +249,11 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     this.walker.row = (row + Kind.Walk) * sources;
     this.prefetchRow = (row + Kind.Prefetch) * sources;
     this.placeRow = placesAt + region * PLACES;
+  }
+
+  /** A fetch's address, for threads that fetch in a way of their own. @returns as {@link fetch}; then `frame` is set */
+  protected translateFetch(lo: number, hi: number): number {
+    return this.translate(lo, hi, FETCH);
   }
 
   /** Everything but the common case. @returns 0, then `frame` is set, or what the access function returns */

@@ -24,7 +24,7 @@ export class LruTable {
   private readonly older: Int16Array;
   private readonly shift: number;
 
-  /** @param capacity 1 to 4096 entries */
+  /** @param capacity 1 to 16384 entries */
   constructor(readonly capacity: number) {
     // Many buckets, few chains: how long a chain is cannot be foretold, and a wrong guess costs the host more than the
     // probe.

@@ -126,5 +126,7 @@ export interface Machine {
    * measurement.
    */
   chill(): void;
+  /** Empties every cache, as WBINVD on every CPU would; what is cached of translations and of jumps stays. */
+  flushCaches(): void;
 }
 export const Machine = token<Machine>("hw-x86/Machine");

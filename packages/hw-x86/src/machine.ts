@@ -5,13 +5,14 @@ import { inject, injectable } from "@kreplica/di";
 import { Domain, Fabric } from "./coherence.js";
 import { Core } from "./core.js";
 import { CounterBank, Event } from "./counters.js";
-import { HardwareThread } from "./cpu.js";
+import { HardwareThread, type ThreadParts } from "./cpu.js";
 import type { CpuId, NodeId } from "./ids.js";
 import type { Machine } from "./machine-api.js";
 import { Counters, MachineParts, Specification } from "./machine-tokens.js";
 import { PhysMemory } from "./memory-api.js";
 import { OwnerTable } from "./memory-layout.js";
 import { SparseMemory } from "./phys-memory.js";
+import { RunAheadCore, RunAheadThread } from "./run-ahead.js";
 import type { CpuSpec, MachineSpec } from "./spec.js";
 
 /** Memory of the specification's nodes. */
@@ -80,16 +81,16 @@ export class NumaMachine implements Machine {
       throw new RangeError(
         `CPU ${id} does not exist; ${this.spec.name} has ${this.cpuIds.length}, the last is ${this.cpuIds.at(-1)}`,
       );
-    const made = new HardwareThread(
+    const core = this.coreOf(where);
+    const made = threadOf(core, {
       id,
-      where.node,
-      this.coreOf(where),
-      this.threadOf.get(id)!,
-      this.memory,
-      this.spec.physicalBits,
-      this.counters.of(id),
-      this.counters.layout,
-    );
+      node: where.node,
+      thread: this.threadOf.get(id)!,
+      memory: this.memory,
+      physicalBits: this.spec.physicalBits,
+      counters: this.counters.of(id),
+      layout: this.counters.layout,
+    });
     this.threads.set(id, made);
     return made;
   }
@@ -131,6 +132,11 @@ export class NumaMachine implements Machine {
     for (const domain of this.domains) domain.clear();
   }
 
+  flushCaches(): void {
+    for (const core of this.cores.values()) core.clearCaches();
+    for (const domain of this.domains) domain.clear();
+  }
+
   /** L3 domains in which a core came into being. */
   get domains(): readonly Domain[] {
     return this.fabric.domains;
@@ -158,9 +164,18 @@ export class NumaMachine implements Machine {
         domain = new Domain(this.fabric, where.socket);
         this.domainsById.set(where.l3, domain);
       }
-      core = new Core(this.spec, domain, this.nodeIndex.get(where.node)!, this.parts);
+      const { frontEnd } = this.spec.costs;
+      const nodeIndex = this.nodeIndex.get(where.node)!;
+      core =
+        frontEnd === undefined
+          ? new Core(this.spec, domain, nodeIndex, this.parts)
+          : new RunAheadCore(this.spec, domain, nodeIndex, this.parts, frontEnd);
       this.cores.set(where.core, core);
     }
     return core;
   }
 }
+
+/** The thread that goes with its core. */
+const threadOf = (core: Core, parts: ThreadParts): HardwareThread =>
+  core instanceof RunAheadCore ? new RunAheadThread(parts, core) : new HardwareThread(parts, core);

@@ -122,8 +122,21 @@ export interface CostSpec {
    * cycles, 0 to four times that.
    */
   readonly prefetchHiddenCycles?: Sourced;
+  /** Absent: the front end waits for each line that neither L1I nor the next-line prefetcher has. */
+  readonly frontEnd?: FrontEndSpec;
   /** Cycles to send one inter-processor interrupt and to take it. */
   readonly ipiCycles: Sourced;
+}
+
+/**
+ * A front end that runs ahead: its branch predictor says which lines come next, and they are asked for before the
+ * instructions come to them. Takes the place of the next-line prefetcher.
+ */
+export interface FrontEndSpec {
+  /** Reach: lines whose successor is remembered where it is not the line behind, 1 to 16384, those used last. */
+  readonly targets: Sourced;
+  /** Depth: lines under way at once, 1 to 64. */
+  readonly lines: Sourced;
 }
 
 /**

@@ -70,9 +70,9 @@ export default [
   },
   {
     promise: "L1I's policy hears of the first use after a fill",
-    file: cpu,
-    find: "      if (core.codeUsedAfterFill !== 0) {",
-    replace: "      if (core.codeUsedAfterFill < 0) {",
+    file: core,
+    find: "    if (this.codeUsedAfterFill !== 0) this.tlbs.codeKept = 0;",
+    replace: "    if (this.codeUsedAfterFill < 0) this.tlbs.codeKept = 0;",
     test,
   },
   {
@@ -88,5 +88,26 @@ export default [
     find: "    this.order[set] = this.usedAfterFill !== 0 ? this.ways : way;",
     replace: "    this.order[set] = way;",
     test,
+  },
+  {
+    promise: "a front end that comes elsewhere than it foresaw forgets what lay ahead",
+    file: "src/run-ahead.ts",
+    find: "    if (!foreseen || this.count === 0) {\n      this.count = 0;",
+    replace: "    if (!foreseen || this.count === 0) {",
+    test: "test/run-ahead.test.ts",
+  },
+  {
+    promise: "a line asked for early is waited for until it arrives",
+    file: "src/run-ahead.ts",
+    find: "Math.max(0, core.arrivals[at]! - core.now)",
+    replace: "0",
+    test: "test/run-ahead.test.ts",
+  },
+  {
+    promise: "emptying the caches leaves what a front end knows of jumps, emptying all does not",
+    file: "src/run-ahead.ts",
+    find: "    this.targets.flush(0, 0);\n",
+    replace: "",
+    test: "test/run-ahead.test.ts",
   },
 ];

@@ -174,6 +174,16 @@ export const machineShape = {
         "cycles of a prefetched line's latency that are over when it is first fetched; absent: 16 instructions' base cycles, 0 to four times that",
       ),
     prefetchLines: count.max(63).describe("lines fetched ahead on an L1I miss; 0 is off"),
+    frontEnd: z
+      .exactOptional(
+        z.strictObject({
+          targets: sourced.describe("lines whose successor the branch predictor remembers, 1 to 16384"),
+          lines: sourced.describe("lines under way at once, 1 to 64"),
+        }),
+      )
+      .describe(
+        "a front end that runs ahead of its instructions, in place of the next-line prefetcher; absent: it waits for each line",
+      ),
     ipiCycles: sourced.describe("cycles to send an inter-processor interrupt and take it"),
   }),
   physicalBits: count.min(36).max(52),

@@ -54,7 +54,7 @@ function rowOf({ test, cache, reportedPercent, modelledPercent, ...figure }: Exp
 const shown = (causes: readonly Cause[]): readonly Cause[] => causes.filter(({ cause }) => cause !== "run-ahead");
 
 const KEY =
-  "A cell has the value of one cause alone with which the modelled gain equals the reported one, * where that lies in a range with a source; (in brackets) where no value does, the nearest gain. within: in the modelled gain's limits. no copy: above what a near copy can save a core that keeps its L2. smallest: the least part of its plausible range, or times it. Run-ahead is not looked at: the model has none.";
+  "A cell has the value of one cause alone with which the modelled gain equals the reported one, * where that lies in a range with a source; (in brackets) where no value does, the nearest gain. within: in the modelled gain's limits. no copy: above what a near copy can save a core that keeps its L2. smallest: the least part of its plausible range, or times it. Run-ahead is not looked at: the front end is the machine's.";
 
 export function explainText(explanation: Explanation, screen: Screen): string {
   const { machine, policy, source, figures, sensitivity, sentences, layouts, inPart } = explanation;

@@ -326,10 +326,17 @@ function costsText({ costs }: MachineSpec, screen: Screen): string {
         row("share of a store miss", costs.storeExposure),
         row("share of a page walk", costs.walkExposure),
         row("cycles an inter-processor interrupt", costs.ipiCycles),
-        ["lines fetched ahead on an L1I miss", `${costs.prefetchLines}`, "", ""],
-        ...(costs.prefetchHiddenCycles
-          ? [row("cycles of theirs over when first fetched", costs.prefetchHiddenCycles)]
-          : []),
+        ...(costs.frontEnd
+          ? [
+              row("jumps the front end foresees", costs.frontEnd.targets),
+              row("lines it has under way at once", costs.frontEnd.lines),
+            ]
+          : [
+              ["lines fetched ahead on an L1I miss", `${costs.prefetchLines}`, "", ""],
+              ...(costs.prefetchHiddenCycles
+                ? [row("cycles of theirs over when first fetched", costs.prefetchHiddenCycles)]
+                : []),
+            ]),
       ],
       screen,
     )

@@ -138,7 +138,7 @@ export function probeCheckText({ measuredBy, machine, cells, verdicts }: ProbeCh
     ) +
     (verdicts["runs-ahead"] > 0
       ? paragraph(
-          "Runs ahead: the processor predicts jumps and fetches lines before they are needed. The model has no front end that does: it waits for each line, so these cells are beyond what it has.",
+          "Runs ahead: the processor predicts jumps and fetches lines before they are needed, more of them than the model: a machine without costs.frontEnd waits for each line, and one with it never asks for more than its lines under way.",
           screen,
         )
       : "") +
@@ -150,7 +150,7 @@ export function probeCheckText({ measuredBy, machine, cells, verdicts }: ProbeCh
       : "") +
     (verdicts.dearer > 0
       ? paragraph(
-          "Dearer: the model has no jump that is predicted wrongly, and what no chain of loads measured of L2, L3 and TLBs is assumed.",
+          "Dearer: in the model a jump that was not foreseen costs its line's latency and no more, and its front end goes straight on meanwhile; what no chain of loads measured of L2, L3 and TLBs is assumed.",
           screen,
         )
       : "") +

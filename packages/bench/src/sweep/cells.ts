@@ -354,9 +354,10 @@ class Resolver {
     let found = this.specDigests.get(spec);
     if (!found) {
       const { name: _n, description: _d, sources: _s, interconnectSource: _i, ...all } = spec;
-      // No count depends on these: they are what the counted events cost.
+      // No count depends on these: they are what the counted events cost. Unless a front end runs ahead: what it has
+      // got by when is a question of latencies.
       const { latencyNs: _l, latencySpread: _sp, cacheToCacheNs: _c, costs, ...rest } = all;
-      const counting = { ...rest, prefetchLines: costs.prefetchLines };
+      const counting = costs.frontEnd === undefined ? { ...rest, prefetchLines: costs.prefetchLines } : all;
       found = { all: sha256(canonicalText(all)), counting: sha256(canonicalText(counting)) };
       this.specDigests.set(spec, found);
     }

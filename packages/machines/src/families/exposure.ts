@@ -2,7 +2,7 @@
  * The cycle account of an out-of-order server core, as wide as our ignorance of it. None of these was measured for this
  * project; each says what it rests on, and all are marked provisional.
  */
-import type { CostSpec } from "@kreplica/hw-x86/api";
+import type { CostSpec, FrontEndSpec } from "@kreplica/hw-x86/api";
 
 /** What differs between the cores: how wide they are and how far ahead they can look. Counts of micro-operations. */
 export interface Window {
@@ -15,13 +15,15 @@ export interface Window {
   readonly reorder: number;
   /** Cycles to send one inter-processor interrupt and take it, with the range. */
   readonly ipi: readonly [value: number, low: number, high: number];
+  /** Where it was measured that the core asks for lines its branch predictor foresees. */
+  readonly frontEnd?: FrontEndSpec;
 }
 
 /**
  * The account of a core with this window. Values are the same for all these cores: the ranges cover more than the cores
  * differ.
  */
-export const outOfOrderCosts = ({ core, width, queue, reorder, ipi }: Window): CostSpec => ({
+export const outOfOrderCosts = ({ core, width, queue, reorder, ipi, frontEnd }: Window): CostSpec => ({
   cyclesPerInstruction: {
     value: 0.6,
     low: 0.35,
@@ -66,6 +68,7 @@ export const outOfOrderCosts = ({ core, width, queue, reorder, ipi }: Window): C
     source:
       "assumed: a line of 64 bytes is about 16 instructions, which run at the base rate between the miss that starts the prefetch and its use; none when code branches straight on",
   },
+  ...(frontEnd && { frontEnd }),
   ipiCycles: {
     value: ipi[0],
     low: ipi[1],

@@ -38,7 +38,29 @@ export const sapphireRapids: Family = {
     },
     source: `${dump}: ITLB 256/8 and 32/8, DTLB for loads 64/4, 32/4 and 8, STLB 1024/8 for 4 KiB and 2 MiB and 1024/8 for 4 KiB and 1 GiB, here one of 2048/16`,
   },
-  costs: outOfOrderCosts({ core: "Golden Cove", width: 6, queue: 144, reorder: 512, ipi: [2500, 1000, 5000] }),
+  costs: outOfOrderCosts({
+    core: "Golden Cove",
+    width: 6,
+    queue: 144,
+    reorder: 512,
+    ipi: [2500, 1000, 5000],
+    frontEnd: {
+      targets: {
+        value: 12288,
+        low: 6144,
+        high: 12288,
+        provisional: true,
+        source: "recalled: Intel Architecture Day 2021, Golden Cove: a branch target buffer of 12K entries",
+      },
+      lines: {
+        value: 7,
+        low: 5,
+        high: 13,
+        source:
+          "measured by the forerunner of kreplica probe on Emerald Rapids: text of 32 and 256 KiB, each line left by a jump, cold, against a load's 134.9 ns; the middle of four, 4.4 to 7.9 lines; up to 12.8 where only every fourth line is",
+      },
+    },
+  }),
   physicalBits: 52,
   virtualBits: 57,
   vendor: "intel",

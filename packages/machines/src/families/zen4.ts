@@ -35,7 +35,30 @@ export const zen4: Family = {
     pagingStructure: zen3.translation.pagingStructure,
     source: `${dump}: L1 TLBs 64 for code and 72 for data, all sizes; L2 DTLB of 3072, 64 for 1 GiB. Its ways: the dump's 8 are no power of two of sets; 24 recalled from AMD's guide. The separate 512-entry L2 ITLB is left out: code shares the data's`,
   },
-  costs: outOfOrderCosts({ core: "Zen 4", width: 6, queue: 72, reorder: 320, ipi: [2500, 1000, 6000] }),
+  costs: outOfOrderCosts({
+    core: "Zen 4",
+    width: 6,
+    queue: 72,
+    reorder: 320,
+    ipi: [2500, 1000, 6000],
+    frontEnd: {
+      targets: {
+        value: 7168,
+        low: 1536,
+        high: 7168,
+        provisional: true,
+        source:
+          "recalled: Software Optimization Guide for the AMD Zen4 Microarchitecture (57647), L2 BTB; L1 BTB for low",
+      },
+      lines: {
+        value: 8,
+        low: 6,
+        high: 13,
+        source:
+          "measured twice by kreplica probe on a shared Zen 4 (docs/probe.md): text of 32 and 256 KiB, each line left by a jump, cold, against a load's 145.5 ns; the middle of eight, 6.6 to 13.3 lines",
+      },
+    },
+  }),
   physicalBits: 52,
   virtualBits: 57,
 };

@@ -209,5 +209,6 @@ export function stubMachine(
       interrupts.push(`${from} -> ${to.join(" ")}`);
     },
     chill() {},
+    flushCaches() {},
   };
 }

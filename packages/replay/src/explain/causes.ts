@@ -59,7 +59,7 @@ export const causesOf = (figure: Figure, reported: number): Cause[] => [
   l2(figure, reported),
   layout(figure, reported),
   noise(figure, reported),
-  none("run-ahead", "", "the model has no front end that runs ahead of a miss: not looked at"),
+  none("run-ahead", "", "not looked at: the machine's front end is taken as its description has it"),
 ];
 
 /** The gain with all links between sockets that busy: each kernel adds what it asks for itself. */

@@ -68,8 +68,9 @@ export function whyNotWalked(spec: MachineSpec, cell: WalkedCell): string | unde
 const outlivesCaches = ({ l2, l3 }: MachineSpec, { bytes }: WalkedCell): boolean => bytes >= 2 * (l2.bytes + l3.bytes);
 
 /**
- * The cell's chain on the machine, in its seeded order. Hot: after a lap, the next counts, as far as 65,536 lines.
- * Cold: one line of each page is touched first, so that lines are cold and translations are not (as after CLFLUSH).
+ * The cell's chain on the machine, in its seeded order: after a lap, the next counts, as far as 65,536 lines. Cold: the
+ * caches are emptied between, so that lines are cold, but translations and what the branch predictor knows are not (as
+ * after CLFLUSH). Of chains that no cache holds a line of each page is touched instead of a lap.
  *
  * A load waits for the one before, so all of its latency and of its walk counts, whatever the machine's exposures say;
  * of a fetch, what they say.
@@ -109,9 +110,10 @@ export function walkChain(spec: MachineSpec, cell: WalkedCell, seed: number): Mo
       group = next[group]!;
     }
   };
-  if (cell.cache === "cold" || outlivesCaches(spec, cell))
+  if (outlivesCaches(spec, cell) || cell.bytes > MOST_WARMED)
     for (let page = 0; page < cell.bytes; page += small ? PAGE_BYTES : LARGE_BYTES) touch(VIRTUAL + page);
   else walk(lines);
+  if (cell.cache === "cold") machine.flushCaches();
   const before = counters.snapshot(id);
   walk(counted);
   if (isText) cpu.retire(counted * instructionsOf(cell.runLines));

@@ -1,0 +1,207 @@
+/**
+ * A core whose front end runs ahead: it remembers where lines of text were left to, and asks for the lines on that way
+ * before its instructions come to them. Machines whose specification has `costs.frontEnd` are made of it; the others
+ * know nothing of it. Allocates nothing after it was made.
+ *
+ * Its clock is the fetch path's alone: what the instructions of a line take at the base rate, and what fetches wait. A
+ * core that waits for data meanwhile finds more of its text arrived than this says.
+ */
+import { fetchCycles } from "./account.js";
+import { Core } from "./core.js";
+import { HardwareThread, type ThreadParts } from "./cpu.js";
+import { LruTable, NO_SLOT } from "./lru-table.js";
+import { Thread } from "./literals.js";
+import type { MachineParts } from "./parts.js";
+import type { OuterCaches } from "./sharing.js";
+import type { FrontEndSpec, MachineSpec } from "./spec.js";
+
+/** Instructions that the recorded tests execute of a line before they go to another: 5.6 (fork-1) to 7.1 (mmap). */
+const LINE_INSTRUCTIONS = 6;
+/** A share of a wait is a multiple of 1/64, so that sums of shares are exact. */
+const SHARES = 64;
+
+/** A core with what its front ends share: targets, arrivals, and the clock both are told by. */
+export class RunAheadCore extends Core {
+  /** By line left and the line before it: the line that came next, as (frame, line). */
+  readonly targets: LruTable;
+  /** When a line brought early arrives, by the index of its tag in L1I. */
+  readonly arrivals: Float64Array;
+  /** Cycles a line takes beyond L1I, by source. */
+  readonly latencies: Float64Array;
+  /** Lines that one thread has under way at most. */
+  readonly lines: number;
+  readonly lineCycles: number;
+  /** Cycles of the fetch path so far. */
+  now: number;
+  /** How often all was forgotten. */
+  cleared: number;
+
+  constructor(
+    spec: MachineSpec,
+    outer: OuterCaches,
+    nodeIndex: number,
+    parts: MachineParts,
+    { targets, lines }: FrontEndSpec,
+  ) {
+    super(spec, outer, nodeIndex, parts);
+    this.targets = new LruTable(targets.value);
+    this.arrivals = new Float64Array(this.l1i.origins.length);
+    this.latencies = fetchCycles(spec, nodeIndex);
+    this.lines = lines.value | 0;
+    this.lineCycles = LINE_INSTRUCTIONS * spec.costs.cyclesPerInstruction.value;
+    this.now = 0;
+    this.cleared = 0;
+  }
+
+  override get hostBytes(): number {
+    return super.hostBytes + this.targets.hostBytes + this.arrivals.byteLength;
+  }
+
+  override clear(): void {
+    super.clear();
+    this.targets.flush(0, 0);
+    this.cleared++;
+  }
+
+  /** Asks for a line that is not in L1I at a time of the clock. */
+  ask(frame: number, line: number, time: number, counters: Float64Array, row: number): void {
+    const from = this.bring(frame, line, counters, row);
+    if (from >= 0) this.arrivals[this.broughtAt] = time + this.latencies[from]!;
+  }
+}
+
+/** The way ahead of one thread: lines asked for that its instructions have not come to. */
+class WayAhead {
+  private readonly frames: Int32Array;
+  private readonly lines: Int32Array;
+  private first = 0;
+  private count = 0;
+  /** The line last fetched and the one before it; no line: -1. */
+  private frame = 0;
+  private line = -1;
+  private before = 0;
+  /** The farthest line, and a hash of the one before it. */
+  private endFrame = 0;
+  private endLine = 0;
+  private endBefore = 0;
+  private cleared = 0;
+
+  constructor(private readonly core: RunAheadCore) {
+    this.frames = new Int32Array(64);
+    this.lines = new Int32Array(64);
+  }
+
+  /** The thread goes to a line: it learns the way there, and where it had expected another, what lies ahead is void. */
+  enter(frame: number, line: number): void {
+    const { core } = this;
+    if (this.cleared !== core.cleared) {
+      this.cleared = core.cleared;
+      this.count = 0;
+      this.line = -1;
+    }
+    if (this.line >= 0) {
+      const slot = core.targets.lookup(this.frame, tagOf(this.line, this.before));
+      if (slot !== NO_SLOT) {
+        core.targets.value[slot] = frame;
+        core.targets.extra[slot] = line;
+      } else if (frame !== this.frame || line !== this.line + 1)
+        core.targets.insert(this.frame, tagOf(this.line, this.before), frame, line);
+    }
+    const foreseen = this.count > 0 && this.frames[this.first] === frame && this.lines[this.first] === line;
+    const before = hashOf(this.frame, this.line);
+    if (foreseen) {
+      this.first = (this.first + 1) & 63;
+      this.count--;
+    }
+    if (!foreseen || this.count === 0) {
+      this.count = 0;
+      this.endFrame = frame;
+      this.endLine = line;
+      this.endBefore = before;
+    }
+    this.before = before;
+    this.frame = frame;
+    this.line = line;
+  }
+
+  /** Goes on from the farthest line until so many are ahead, or the page ends and nothing says where to. */
+  extend(most: number, time: number, counters: Float64Array, row: number): void {
+    const { targets } = this.core;
+    while (this.count < most) {
+      const slot = targets.lookup(this.endFrame, tagOf(this.endLine, this.endBefore));
+      if (slot === NO_SLOT && this.endLine === 63) return;
+      const before = hashOf(this.endFrame, this.endLine);
+      this.endFrame = slot !== NO_SLOT ? targets.value[slot]! : this.endFrame;
+      this.endLine = slot !== NO_SLOT ? targets.extra[slot]! : this.endLine + 1;
+      this.endBefore = before;
+      const place = (this.first + this.count++) & 63;
+      this.frames[place] = this.endFrame;
+      this.lines[place] = this.endLine;
+      this.core.ask(this.endFrame, this.endLine, time, counters, row);
+    }
+  }
+}
+
+/** A line in 16 bits, for {@link tagOf}. */
+const hashOf = (frame: number, line: number): number => Math.imul((frame << 6) | line, 0x9e37_79b1) >>> 16;
+/** Second key of a target: the line of the page, and by which line it was come to. */
+const tagOf = (line: number, before: number): number => (before << 6) | line;
+
+/** A thread of a {@link RunAheadCore}. */
+export class RunAheadThread extends HardwareThread {
+  private readonly ahead: WayAhead;
+  private readonly runAhead: RunAheadCore;
+
+  constructor(parts: ThreadParts, core: RunAheadCore) {
+    super(parts, core);
+    this.runAhead = core;
+    this.ahead = new WayAhead(core);
+  }
+
+  override fetch(lo: number, hi: number): number {
+    const core = this.runAhead;
+    const { counters } = this;
+    const samePage = core.fetchThread === this.thread && (hi | 0) === core.fetchHi;
+    const apart = (lo ^ core.fetchLo) | 0;
+    if (samePage && (apart & ~63) === 0) return super.fetch(lo, hi);
+    if (!samePage || (apart & ~4095) !== 0) {
+      const fault = this.translateFetch(lo, hi);
+      if (fault !== 0) return fault;
+    } else this.frame = this.fetchFrame;
+    const frame = this.frame;
+    const line = (lo >>> 6) & 63;
+    this.ahead.enter(frame, line);
+    const { l1i } = core;
+    const base = l1i.baseOf(frame, line);
+    let waited = 0;
+    if (l1i.touch(base, frame) !== 0) {
+      const at = base + l1i.first + l1i.way;
+      const from = l1i.origins[at]!;
+      if (from === 0) counters[this.fetchRow] = counters[this.fetchRow]! + 1;
+      else {
+        l1i.origins[at] = 0;
+        const latency = core.latencies[from - 1]!;
+        waited = Math.min(latency, Math.max(0, core.arrivals[at]! - core.now));
+        const share = waited === 0 ? 0 : Math.ceil((SHARES * waited) / latency) / SHARES;
+        const waiting = this.fetchRow + from - 1;
+        const arrived = this.prefetchedRow + from - 1;
+        counters[waiting] = counters[waiting]! + share;
+        counters[arrived] = counters[arrived]! + 1 - share;
+      }
+    } else {
+      const source = core.fetchMiss(frame, line, counters, this.prefetchRow);
+      waited = core.latencies[source]!;
+      counters[this.fetchRow + source] = counters[this.fetchRow + source]! + 1;
+    }
+    // One of the lines that may be under way is the one it waits for; behind it there is room for one more.
+    this.ahead.extend(core.lines - 1, core.now, counters, this.prefetchRow);
+    core.now += waited;
+    this.ahead.extend(core.lines, core.now, counters, this.prefetchRow);
+    core.now += core.lineCycles;
+    core.fetchThread = core.tlbs.codeKept !== 0 ? this.thread : Thread.Nobody;
+    core.fetchLo = lo | 0;
+    core.fetchHi = hi | 0;
+    this.fetchFrame = frame;
+    return 0;
+  }
+}
