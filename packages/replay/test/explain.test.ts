@@ -144,7 +144,7 @@ test("sentences count what is in the figures", () => {
   const hot = figureOf("hot", 100);
   const figures = [explainedFigure(hot, modelled(hot)), explainedFigure(hot, 60)];
   const sentences = sentencesOf(figures, [], "m");
-  expect(sentences[0]).toBe("On m, 1 of 2 reported gains lie within the modelled gain's limits: kill hot.");
+  expect(sentences[0]).toBe("On m, 1 of 2 reported gains lies within the modelled gain's limits: kill hot.");
   expect(sentences[1]).toContain("1 of 2 reported hot gains are more than");
   for (const name of ["load on the link", "far/near ratio", "single-shot noise"]) {
     const reached = figures.filter(({ causes }) => causes.some(({ cause, value }) => cause === name && value !== null));

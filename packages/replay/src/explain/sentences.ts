@@ -18,7 +18,7 @@ export function sentencesOf(
   if (all > 0) {
     const within = figures.filter((each) => each.within);
     sentences.push(
-      `On ${machine}, ${within.length} of ${all} reported gains lie within the modelled gain's limits${within.length === 0 ? "" : `: ${listOf(within.map(named))}`}.`,
+      `On ${machine}, ${within.length} of ${all} reported gains ${within.length === 1 ? "lies" : "lie"} within the modelled gain's limits${within.length === 0 ? "" : `: ${listOf(within.map(named))}`}.`,
     );
     const hot = figures.filter(({ cache }) => cache === "hot");
     const beyond = hot.filter((each) => each.outOfReach);
