@@ -45,6 +45,7 @@ export interface BusyNeighbourDocument {
   readonly perNode: BusyNeighbourSide;
 }
 
+/** The neighbour beside one of the two kernels. */
 export interface BusyNeighbourSide {
   readonly cycles: number;
   /** Lines from any node's memory, text and data alike. */

@@ -61,6 +61,7 @@ export interface CopyCurve {
   readonly hotFirst2MiB: readonly CopyCurvePoint[];
 }
 
+/** What a copy of so many bytes makes near. */
 export interface CopyCurvePoint {
   readonly bytes: number;
   /** 0 to 1. */
