@@ -7,6 +7,7 @@
  * core that waits for data meanwhile finds more of its text arrived than this says.
  */
 import { fetchCycles } from "./account.js";
+import { Pattern } from "./bit-patterns.js";
 import { Core } from "./core.js";
 import { HardwareThread, type ThreadParts } from "./cpu.js";
 import { LruTable, NO_SLOT } from "./lru-table.js";
@@ -143,24 +144,22 @@ class WayAhead {
 }
 
 /** A line in 16 bits, for {@link tagOf}. */
-const hashOf = (frame: number, line: number): number => Math.imul((frame << 6) | line, 0x9e37_79b1) >>> 16;
+const hashOf = (frame: number, line: number): number => Math.imul((frame << 6) | line, Pattern.Hash) >>> 16;
 /** Second key of a target: the line of the page, and by which line it was come to. */
 const tagOf = (line: number, before: number): number => (before << 6) | line;
 
 /** A thread of a {@link RunAheadCore}. */
 export class RunAheadThread extends HardwareThread {
+  declare readonly core: RunAheadCore;
   private readonly ahead: WayAhead;
-  private readonly runAhead: RunAheadCore;
 
   constructor(parts: ThreadParts, core: RunAheadCore) {
     super(parts, core);
-    this.runAhead = core;
     this.ahead = new WayAhead(core);
   }
 
   override fetch(lo: number, hi: number): number {
-    const core = this.runAhead;
-    const { counters } = this;
+    const { core, counters } = this;
     const samePage = core.fetchThread === this.thread && (hi | 0) === core.fetchHi;
     const apart = (lo ^ core.fetchLo) | 0;
     if (samePage && (apart & ~63) === 0) return super.fetch(lo, hi);

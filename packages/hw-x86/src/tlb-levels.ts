@@ -27,7 +27,7 @@ export class CoreTlbs {
   private readonly largeKept: number;
   /**
    * Whether the page of the last code translation is in the first level, and using it again there changes nothing: not,
-   * where its size has no TLB of its own there.
+   * where its size has no TLB of its own there; and not, where L1I is to hear of the line's next use (core.ts).
    */
   codeKept: number;
   /** A page larger than 4 KiB was ever entered: else nobody need look for one. */

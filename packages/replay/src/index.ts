@@ -63,7 +63,7 @@ export {
   pageRows,
   textCycles,
 } from "./measure/located.js";
-export { neighboursOf, siblingsOf } from "./measure/beside.js";
+export { cpusBeside } from "./measure/beside.js";
 export { type Beside, type BusyCurve, busyCurve, type BusyRequest, type BusyRunner } from "./measure/busy-curve.js";
 export type { BusyPoint, BusySide, NeighbourSide, TextLines } from "./measure/busy-point.js";
 export type { BusyCount } from "./measure/counted-cpus.js";

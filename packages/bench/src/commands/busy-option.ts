@@ -8,10 +8,9 @@ import {
   type BusyCurve,
   type CompareResult,
   cpusAtOnce,
+  cpusBeside,
   type KernelJob,
   type Load,
-  neighboursOf,
-  siblingsOf,
 } from "@kreplica/replay";
 import { type Command, Option } from "commander";
 import { type NamedKernels, replayKernel } from "../inputs/replay-kernel.js";
@@ -90,7 +89,7 @@ export function readAtOnce(options: BusyOption, choices: Choices): AtOnce | unde
   if (neighbour !== undefined || smt)
     for (const count of cpusPerNode) {
       const cpus = cpusAtOnce(spec, where, count);
-      if ((smt ? siblingsOf : neighboursOf)(spec, cpus)) continue;
+      if (cpusBeside(spec, cpus, smt)) continue;
       throw new InputError({
         file: smt ? "--smt" : "--neighbour",
         reason: smt

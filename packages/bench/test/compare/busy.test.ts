@@ -15,10 +15,9 @@ import {
   compare,
   type CompareResult,
   cpusAtOnce,
+  cpusBeside,
   type Load,
   measureBusy,
-  neighboursOf,
-  siblingsOf,
 } from "@kreplica/replay";
 import { shippedGuest } from "@kreplica/trace";
 import { dirname } from "node:path";
@@ -71,7 +70,8 @@ describe("CPUs of every node", () => {
 });
 
 describe("what runs beside them", () => {
-  const ids = (spec: MachineSpec, kind: typeof siblingsOf, cpus: readonly CpuId[]) => kind(spec, cpus);
+  const ids = (spec: MachineSpec, threads: boolean, cpus: readonly CpuId[]) => cpusBeside(spec, cpus, threads);
+  const [neighboursOf, siblingsOf] = [false, true];
   const small = tinyMachine({ coresPerNode: 3, threadsPerCore: 2 });
   test("is on another core each, of the node, or on the other thread of the core; never where the test is", () => {
     expect(small.cpus.map(({ core }) => core)).toEqual([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);

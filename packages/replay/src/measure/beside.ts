@@ -4,6 +4,13 @@
 import type { CpuId, MachineSpec } from "@kreplica/hw-x86/api";
 
 /**
+ * One CPU beside each: the other thread of its core, or another core of its node.
+ * @returns undefined where there are not so many
+ */
+export const cpusBeside = (spec: MachineSpec, cpus: readonly CpuId[], threads: boolean): CpuId[] | undefined =>
+  (threads ? siblingsOf : neighboursOf)(spec, cpus);
+
+/**
  * The other threads of the cores that CPUs are on, one a core, by id.
  * @param cpus none on the core of another
  * @returns undefined where a core has one thread, or two of them share one

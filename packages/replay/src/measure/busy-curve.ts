@@ -7,7 +7,7 @@ import { InputError } from "@kreplica/inputs";
 import type { PolicyChoice } from "@kreplica/kernel";
 import { invariant, singleCopy } from "@kreplica/mm-core";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
-import { neighboursOf, siblingsOf } from "./beside.js";
+import { cpusBeside } from "./beside.js";
 import { type BusyPoint, pointOf } from "./busy-point.js";
 import { Interconnect, type Resource } from "./interconnect.js";
 import type { KernelJob } from "./kernel-job.js";
@@ -120,7 +120,7 @@ function whoRuns(
 ): Pick<BusyJob, "busy" | "neighbour"> {
   const busy = cpus.map(at);
   if (neighbour === undefined && !threads) return { busy };
-  const others = (threads ? siblingsOf : neighboursOf)(spec, cpus);
+  const others = cpusBeside(spec, cpus, threads);
   invariant(others !== undefined, "more CPUs are asked for than there are, which is refused before");
   const beside = others.map(at);
   return neighbour === undefined
