@@ -1,9 +1,10 @@
 /**
  * Adds up the test runners' own reports (packages/NAME/.reports/*.json) and prints the closing lines of `.ci/run`:
- * tests skipped, if any, then "N passed, N failed" alone, so that whoever reads the last line need not know of skipped
- * ones. Takes the names of steps that failed; exits with 1 when there is one, when a test failed, or when no test ran
- * at all. With --why, first the beginning of each failure's message and its place, and of skipped tests their number
- * only: what a person reads. With --some a package may have left no report.
+ * each test skipped, then each that failed with the beginning of its message, so that who sees only the end of a long
+ * output sees those; the number skipped, if any; then "N passed, N failed" alone, so that whoever reads the last line
+ * need not know of skipped ones. Takes the names of steps that failed; exits with 1 when there is one, when a test
+ * failed, or when no test ran at all. With --why, of skipped tests the number only: what a person reads. With --some a
+ * package may have left no report.
  */
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -21,7 +22,9 @@ const plain = (text) =>
     .slice(0, 12)
     .map((line) => `    ${line.slice(0, 200)}`)
     .join("\n");
+const failure = (what, messages) => [`failed: ${what}`, ...messages.map(plain)].join("\n");
 let [passed, failed, skipped] = [0, 0, 0];
+const [skips, failures] = [[], []];
 for (const name of readdirSync("packages")) {
   const folder = join("packages", name, ".reports");
   const reports = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith(".json")) : [];
@@ -37,20 +40,18 @@ for (const name of readdirSync("packages")) {
       report.testResults.filter(
         (each) => each.status === "failed" && each.assertionResults.every((test) => test.status !== "failed"),
       ).length;
-    for (const each of report.testResults) {
-      if (each.status === "failed" && each.assertionResults.length === 0)
-        console.log(`failed: ${short(each.name)} could not be loaded${why ? `\n${plain(each.message ?? "")}` : ""}`);
-      for (const test of each.assertionResults) {
-        if (test.status === "failed")
-          console.log(
-            `failed: ${short(each.name)}: ${test.fullName}${why ? `\n${(test.failureMessages ?? []).map(plain).join("\n")}` : ""}`,
-          );
-        if (!why && (test.status === "pending" || test.status === "skipped"))
-          console.log(`skipped: ${short(each.name)}: ${test.fullName}`);
+    for (const { name: path, status, message, assertionResults } of report.testResults) {
+      if (status === "failed" && assertionResults.length === 0)
+        failures.push(failure(`${short(path)} could not be loaded`, message ? [message] : []));
+      for (const test of assertionResults) {
+        const what = `${short(path)}: ${test.fullName}`;
+        if (test.status === "failed") failures.push(failure(what, test.failureMessages ?? []));
+        if (test.status === "pending" || test.status === "skipped") skips.push(`skipped: ${what}`);
       }
     }
   }
 }
+for (const line of [...(why ? [] : skips), ...failures]) console.log(line);
 for (const step of broken) console.log(`not ok: ${step}`);
 if (skipped > 0) console.log(`${skipped} skipped`);
 console.log(`${passed} passed, ${failed} failed`);

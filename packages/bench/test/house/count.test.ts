@@ -36,7 +36,11 @@ function count(
           {
             name: `/x/packages/${name}/test/a.test.ts`,
             status: tests.includes("failed") ? "failed" : "passed",
-            assertionResults: tests.map((status, i) => ({ status, fullName: `test ${i}` })),
+            assertionResults: tests.map((status, i) => ({
+              status,
+              fullName: `test ${i}`,
+              ...(status === "failed" ? { failureMessages: ["Error: why\n    at x (/x/node_modules/y.js:1:1)"] } : {}),
+            })),
           },
         ],
       }),
@@ -55,10 +59,24 @@ test("nothing skipped, nothing said of it", () => {
   expect(count({ a: many(3, "passed") })).toEqual({ code: 0, lines: ["3 passed, 0 failed"] });
 });
 
-test("a failed test, a failed step and a package without a report each fail it, and the last line is the same", () => {
-  expect(count({ a: [...many(3, "passed"), "failed", "skipped"] })).toEqual({
+test("what failed stands after all that was skipped, with its message and without others' frames", () => {
+  expect(count({ a: ["failed", "skipped"], b: ["skipped", "passed"] })).toEqual({
     code: 1,
-    lines: ["failed: a/test/a.test.ts: test 3", "skipped: a/test/a.test.ts: test 4", "1 skipped", "3 passed, 1 failed"],
+    lines: [
+      "skipped: a/test/a.test.ts: test 1",
+      "skipped: b/test/a.test.ts: test 0",
+      "failed: a/test/a.test.ts: test 0",
+      "    Error: why",
+      "2 skipped",
+      "1 passed, 1 failed",
+    ],
+  });
+});
+
+test("a failed test, a failed step and a package without a report each fail it, and the last line is the same", () => {
+  expect(count({ a: [...many(3, "passed"), "failed"] })).toEqual({
+    code: 1,
+    lines: ["failed: a/test/a.test.ts: test 3", "    Error: why", "3 passed, 1 failed"],
   });
   expect(count({ a: many(1, "passed") }, "lint")).toEqual({ code: 1, lines: ["not ok: lint", "1 passed, 0 failed"] });
   expect(count({ a: many(1, "passed"), b: undefined })).toEqual({
