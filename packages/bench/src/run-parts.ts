@@ -1,14 +1,16 @@
 /**
  * Runs parts of jobs in as many workers as there are CPUs, where the built worker lies beside this file; one after the
- * other where it does not (from source). Same results.
+ * other where it does not (from source). Same results. What was kept of an earlier run is not run again.
  */
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
+import type { MachineSpec } from "@kreplica/hw-x86";
 import { InputError, type InputFault } from "@kreplica/inputs";
 import { isNamed, type PolicyChoice, policyOf } from "@kreplica/kernel";
 import type { BusyRuns, LayoutRun, ReplayKernel, TraceMeasurement, VariantRuns } from "@kreplica/replay";
 import { type NamedKernels, replayKernel } from "./inputs/replay-kernel.js";
+import { keptRuns } from "./kept-runs.js";
 import { inWorkers } from "./worker-pool.js";
 
 /** What a worker says of the job it was sent. */
@@ -24,6 +26,7 @@ const WORKER = "measure-worker.js";
 
 /** A job whose kernels lie in files: plain data, but for the caller's own policies. */
 export interface PolicyJob extends NamedKernels {
+  readonly spec: MachineSpec;
   readonly policies: readonly PolicyChoice[];
 }
 
@@ -48,21 +51,43 @@ export async function runParts<Job extends PolicyJob, Part extends { readonly jo
   { begin, keep, work, answerIn }: PartWork<Part, Job, Answer>,
   queue: readonly Part[] = parts,
 ): Promise<void> {
+  const named = parts.every(({ job }) => job.policies.every(isNamed));
+  const runs = named ? keptRuns() : undefined;
+  const isLeft = (part: Part): boolean => {
+    const answer = runs?.find<Answer>(sentOf(part.job));
+    if (answer === undefined) return true;
+    begin(part);
+    keep(part, answer);
+    return false;
+  };
+  const left = queue.filter(isLeft);
+  const timed = (part: Part, answer: Answer | InputError, since: number): void => {
+    if (!(answer instanceof InputError)) runs?.keep(sentOf(part.job), answer, (performance.now() - since) / 1000);
+    keep(part, answer);
+  };
   const file = fileURLToPath(new URL(WORKER, import.meta.url));
   // A worker is told of policies by name: it has none of the caller's own.
-  if (existsSync(file) && parts.every(({ job }) => job.policies.every(isNamed))) {
-    await inWorkers(file, availableParallelism(), [...queue], begin, async (part, ask) => {
-      const message = await ask<WorkerMessage>({ ...part.job, policies: policyNames(part.job) });
+  if (existsSync(file) && named) {
+    await inWorkers(file, availableParallelism(), left, begin, async (part, ask) => {
+      const since = performance.now();
+      const message = await ask<WorkerMessage>(sentOf(part.job));
       const answer = message.kind === "bad-input" ? new InputError(message.fault) : answerIn(message);
-      if (answer !== undefined) keep(part, answer);
+      if (answer !== undefined) timed(part, answer, since);
     });
     return;
   }
-  for (const part of parts) {
+  for (const part of left) {
     begin(part);
-    keep(part, await answered(part.job, work));
+    const since = performance.now();
+    timed(part, await answered(part.job, work), since);
   }
 }
+
+/** As a worker is sent it. */
+const sentOf = <Job extends PolicyJob>(job: Job): Job => ({
+  ...job,
+  policies: policyNames(job),
+});
 
 async function answered<Job extends NamedKernels, Answer>(
   job: Job,

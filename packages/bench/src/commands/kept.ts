@@ -1,11 +1,12 @@
 /**
  * Results told again: which commands' results are kept, what a result depends on, and how a command line is answered
  * from a kept one. Only a command that is a function of its words, of the code and of the files it reads, and that
- * writes no file, is answered so.
+ * writes no file, is answered so. What its runs counted is kept by kept-runs.ts, for other command lines too.
  */
 import { canonicalText } from "@kreplica/sweep";
 import { type Command, Option } from "commander";
 import { type KeptResult, KeptResults } from "../kept-results.js";
+import { KeptRuns } from "../kept-runs.js";
 import { inputsDigest } from "../inputs/inputs-digest.js";
 import { THIS } from "../inputs/machine/this-machine.js";
 import type { Screen } from "../report/terminal.js";
@@ -20,16 +21,29 @@ const KEPT: Readonly<Record<string, readonly string[]>> = {
   boot: [],
   check: ["save"],
 };
+/** Commands of which only what recordings counted is kept: each time they write their file. */
+const RUNS_KEPT: readonly string[] = ["map", "report", "export"];
 const FRESH = "--fresh";
 
 const isKept = (command: Command): boolean => command.name() in KEPT;
+const isFresh = (command: Command): boolean => command.opts<Record<string, unknown>>()["fresh"] === true;
 
-/** Adds `--fresh` to a command whose results are kept. */
+/** Adds `--fresh` to a command whose results are kept, or the runs they come from. */
 export function addFreshOption(command: Command): void {
-  if (isKept(command))
+  if (isKept(command) || RUNS_KEPT.includes(command.name()))
     command.addOption(
-      new Option(FRESH, "compute it, though it was told before: results are kept in the user's cache folder"),
+      new Option(FRESH, "compute it, though it was computed before: results are kept in the user's cache folder"),
     );
+}
+
+/** Runs that a command about to begin may find and keep. */
+export const keptRunsOf = ({ folder }: Keeping, command: Command): KeptRuns => new KeptRuns(folder, isFresh(command));
+
+/** What is said of them to somebody who watches; nothing where none was found. */
+export function foundRunsText(runs: KeptRuns): string {
+  const { found, looked } = runs.standing;
+  if (found === 0) return "";
+  return `kreplica: ${found === looked ? "all" : `${found} of ${looked}`} runs of recordings were kept; ${FRESH} computes them anew\n`;
 }
 
 /** How this process keeps what it tells. */
@@ -84,7 +98,7 @@ export class Telling {
         screen: { columns: screen.columns, blocks: screen.blocks, colours: screen.bold("x") !== "x" },
       }),
     );
-    const kept = options["fresh"] === true ? undefined : this.results.find(this.key);
+    const kept = isFresh(command) ? undefined : this.results.find(this.key);
     if (kept === undefined) {
       this.began = performance.now();
       return;

@@ -5,7 +5,8 @@ import { NO_EXTENSIONS, useExtensions, useTextProfile } from "@kreplica/kernel";
 import { beginInputs, withShownPaths } from "../inputs/input-file.js";
 import { loadPlugins } from "../plugin-file.js";
 import { type CommandContext, examples, exitCodes, helpOn, type RegisterCommand } from "./command.js";
-import { addFreshOption, type Keeping, Telling, ToldAgain } from "./kept.js";
+import { keptRuns, useKeptRuns } from "../kept-runs.js";
+import { addFreshOption, foundRunsText, type Keeping, keptRunsOf, Telling, ToldAgain } from "./kept.js";
 import { isRepeatable, repeatedOption } from "./values.js";
 import { shippedTextProfile } from "../text-profile.js";
 
@@ -38,7 +39,8 @@ export async function run(
   surroundings: RunSurroundings,
 ): Promise<number> {
   const { screen, progress, debug, version } = surroundings;
-  const telling = surroundings.keep && new Telling(surroundings.keep);
+  const { keep } = surroundings;
+  const telling = keep && new Telling(keep);
   const tell = (to: "out" | "error", text: string): void => {
     const shown = withShownPaths(text);
     telling?.hear(to, shown);
@@ -106,7 +108,11 @@ export async function run(
       ),
     );
   for (const command of program.commands) addFreshOption(command);
-  program.hook("preAction", (_, command) => telling?.begin(command, given, screen, tell));
+  useKeptRuns(undefined);
+  program.hook("preAction", (_, command) => {
+    telling?.begin(command, given, screen, tell);
+    useKeptRuns(keep && keptRunsOf(keep, command));
+  });
   for (const command of program.commands) command.showHelpAfterError(`Try: kreplica ${command.name()} --help`);
   program.showHelpAfterError("Try: kreplica --help");
   program.addHelpText(
@@ -129,6 +135,9 @@ export async function run(
     // As older versions had it, and many another program.
     await program.parseAsync(first === "-V" ? ["--version"] : [...words], { from: "user" });
     telling?.end(outcome);
+    const runs = keptRuns();
+    // Not part of what is told again.
+    if (runs && keep?.watched) surroundings.error(foundRunsText(runs));
     return outcome;
   } catch (thrown) {
     progress.stop();

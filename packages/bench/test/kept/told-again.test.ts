@@ -140,15 +140,25 @@ test("a device has no digest, a word that is no file adds nothing", () => {
   expect(inputsDigest(["no such file", 3, [undefined]])).toBe(inputsDigest([]));
 });
 
-test("--fresh is taken by these commands, of which none writes a file without being asked", async () => {
+test("--fresh is taken by these commands; of those that are told again none writes a file without being asked", async () => {
   const commands = (await registered()).filter(({ options }) => options.some(({ long }) => long === "--fresh"));
-  expect(commands.map((command) => command.name())).toEqual(["compare", "explain", "boot", "check", "policies"]);
+  expect(commands.map((command) => command.name())).toEqual([
+    "compare",
+    "explain",
+    "map",
+    "report",
+    "export",
+    "boot",
+    "check",
+    "policies",
+  ]);
   const writing = commands.flatMap((command) =>
     command.options
       .filter(({ long }) => /^--(output|save|to|write)/.test(long ?? ""))
       .map(({ long }) => `${command.name()} ${long}`),
   );
-  expect(writing).toEqual(["check --save"]);
+  // The others are not told again: what their runs counted is kept, and their file is written each time.
+  expect(writing).toEqual(["map --output", "report --output", "export --output", "check --save"]);
 });
 
 test("a word that is refused keeps nothing", async () => {
