@@ -37,3 +37,23 @@ test("without a name, or with a wrong one, they are listed", () => {
       stderr: expect.stringContaining(names.sort().join(", ")) as string,
     });
 });
+
+test("the C program that is the limit counts what the model counts, with states and nodes and without", ({ skip }) => {
+  // So many that L3 has to throw lines out: inclusive ones leave the core, victims are written back.
+  const { status, stdout, stderr } = micro("limit", "2000000", "1", "1");
+  if (stdout.startsWith("skipped:")) skip();
+  expect([status, stderr, stdout]).toEqual([
+    0,
+    "",
+    expect.stringContaining("every count of the programs is the model's"),
+  ]);
+  for (const mix of ["mixed", "hostile"])
+    for (const inclusion of ["inclusive", "victim"])
+      expect(stdout).toMatch(
+        new RegExp(`${mix}, L3 ${inclusion}: C, all of the model +\\d+\\.\\d M/s +ours \\d\\.\\d\\d of it`),
+      );
+});
+
+test.each(["3", "many"])("limit %s is refused", (words) => {
+  expect(micro("limit", words)).toMatchObject({ status: 2, stderr: expect.stringContaining("usage: ") as string });
+});
