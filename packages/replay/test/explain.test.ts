@@ -1,16 +1,19 @@
 /** One figure explained: values that are found do what they are said to, and are plausible where a source says so. */
-import { account, CounterLayout, Kind, Place, Source } from "@kreplica/hw-x86";
-import { e52690v3 } from "@kreplica/machines";
+import { account, CounterLayout, Kind, type MachineSpec, Place, Source } from "@kreplica/hw-x86";
+import { checkMachine, e52690v3, presets } from "@kreplica/machines";
 import { describe, expect, test } from "vitest";
 import { explainedFigure } from "../src/explain/explain.js";
 import { type Counted, type Figure, gained, type Pair } from "../src/explain/figure.js";
 import { loadedGain, ownLoad, withRatio } from "../src/explain/causes.js";
+import { frontEndFor, linesAhead, withLinesAhead } from "../src/explain/front-end.js";
 import { planned } from "../src/explain/planned.js";
 import { EQUAL } from "../src/explain/reaching.js";
 import { sensitivities, swingOf } from "../src/explain/sensitivity.js";
 import { sentencesOf } from "../src/explain/sentences.js";
 import { Interconnect } from "../src/measure/interconnect.js";
 
+const preset = (name: string): MachineSpec => presets.find((each) => each.name === name)!;
+const [xeon8592, epyc7713, epyc9654] = [preset("xeon-8592-2s"), preset("epyc-7713-2s"), preset("epyc-9654-2s")];
 const PLACE = { nodeIndex: 1, far: 0, near: 1 };
 const layout = new CounterLayout(2);
 const KERNEL = 1;
@@ -114,8 +117,78 @@ test("a figure that no value reaches is told with the nearest", () => {
   expect(ratio.nearest!.percent).toBeCloseTo(0, 6);
 });
 
-test("run-ahead is said not to be looked at", () => {
-  expect(causeOf(figureOf("hot", 0), 5, "run-ahead")).toMatchObject({ value: null, nearest: null, plausible: null });
+describe("run-ahead", () => {
+  /** Fewer lines are waited for the more are under way: none with 64, a tenth less a line. */
+  const aheadOf = (machine: MachineSpec, lines: number): Figure => ({
+    test: "kill",
+    cache: "cold",
+    place: PLACE,
+    cpus: 24,
+    layouts: [],
+    counted: planned(machine, machine.cpus.find(({ node }) => node === 1)!.id).map(({ spec, differs }): Counted => ({
+      spec,
+      differs,
+      ...pairOf(lines / (1 + linesAhead(spec) / 10)),
+    })),
+  });
+  const depths = ({ counted }: Figure): unknown[] =>
+    counted.flatMap(({ differs }) => (differs.of === "run-ahead" ? [differs.value] : []));
+
+  test("a machine that has it is run without, and at both ends of what was measured; those alone are plausible", () => {
+    const figure = aheadOf(xeon8592, 1000);
+    const { low, high, value } = xeon8592.costs.frontEnd!.lines;
+    expect(depths(figure)).toEqual([0, low, high]);
+    const gainOf = (lines: number): number => {
+      const each = figure.counted.find(({ spec, differs }) =>
+        lines === value ? differs.of === "nothing" : differs.of === "run-ahead" && linesAhead(spec) === lines,
+      )!;
+      return gained(each, each.spec, 1);
+    };
+    for (const [between, plausible] of [
+      [[low!, value], true],
+      [[value, high!], true],
+      [[0, low!], false],
+    ] as const) {
+      const cause = causeOf(figure, (gainOf(between[0]) + gainOf(between[1])) / 2, "run-ahead");
+      expect(cause.value).toBeCloseTo((between[0] + between[1]) / 2, 6);
+      expect(cause.between).toEqual({ low: between[0], high: between[1] });
+      expect(cause.plausible).toBe(plausible);
+      expect(cause.change! <= 1).toBe(plausible);
+      expect(cause.reason).toContain(xeon8592.costs.frontEnd!.lines.source);
+    }
+  });
+
+  test("one of which nobody knows gets its maker's, and nothing is said of how plausible that is", () => {
+    for (const [machine, of] of [
+      [e52690v3, xeon8592],
+      [epyc7713, epyc9654],
+    ] as const) {
+      const figure = aheadOf(machine, 1000);
+      const { value, high } = of.costs.frontEnd!.lines;
+      expect(depths(figure)).toEqual([value, high]);
+      for (const { spec, differs } of figure.counted)
+        if (differs.of === "run-ahead") expect(spec.costs.frontEnd!.targets).toEqual(of.costs.frontEnd!.targets);
+      const [now, , there] = [0, value, high!].map((lines) => {
+        const each = figure.counted.find(({ spec }) => linesAhead(spec) === lines)!;
+        return gained(each, each.spec, 1);
+      });
+      const cause = causeOf(figure, (now! + there!) / 2, "run-ahead");
+      expect(cause).toMatchObject({ now: 0, plausible: null, change: null });
+      expect(cause.value).toBeGreaterThan(0);
+      expect(cause.reason).toContain(of.costs.frontEnd!.lines.source);
+      const figures = [explainedFigure(figure, (now! + there!) / 2)];
+      expect(sentencesOf(figures, [], "m")).toContain(
+        "Run-ahead alone makes 1 of 1 equal, with values nobody knows of this processor.",
+      );
+    }
+  });
+
+  test("without is as the description without: no front end, priced as one that waits", () => {
+    const known = frontEndFor(xeon8592)!;
+    expect(withLinesAhead(xeon8592, 0, known.frontEnd).costs).not.toHaveProperty("frontEnd");
+    expect(withLinesAhead(xeon8592, 7, known.frontEnd)).toEqual(xeon8592);
+    expect(checkMachine(withLinesAhead(e52690v3, 13, known.frontEnd))).toEqual([]);
+  });
 });
 
 test("the smallest change uses least of its range; hot above the bound beyond L2 is out of reach", () => {

@@ -10,7 +10,13 @@ const ROW = 40;
 const formOf = ({ cause }: ExplainedCause) =>
   cause === "L2 size"
     ? { scale: 1024, unit: "KiB" }
-    : { digits: ["load on the link", "far/near ratio"].includes(cause) ? 2 : cause === "layout" ? 1 : 0 };
+    : {
+        digits: ["load on the link", "far/near ratio"].includes(cause)
+          ? 2
+          : ["layout", "run-ahead"].includes(cause)
+            ? 1
+            : 0,
+      };
 
 /** The value that does it; where none does, the nearest gain in brackets. */
 function causeCell(figures: Figures, path: string, cause: ExplainedCause): string {
@@ -47,7 +53,9 @@ export function explainSection(figures: Figures): string {
   const explanation = figures.document.explain!;
   const { figures: explained, sensitivity, sentences, source } = explanation;
   const causes = explained[0]?.causes.map(({ cause }) => cause) ?? [];
-  const looked = causes.flatMap((cause, k) => (cause === "run-ahead" ? [] : [{ cause, k }]));
+  const looked = causes.flatMap((cause, k) =>
+    explained.some(({ causes: of }) => of[k]!.value !== null || of[k]!.nearest !== null) ? [{ cause, k }] : [],
+  );
   const mark = (name: string, words: string) => [`<rect class="${name}" width="24" height="12"/>`, words] as const;
   return (
     sentences.map((_, i) => `<p>${figures.text(`explain.sentences.${i}`)}</p>`).join("") +

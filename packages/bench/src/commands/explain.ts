@@ -31,7 +31,7 @@ export function registerExplain(program: Command, context: CommandContext): void
         .argument("[test...]", "only these tests, by name (fork-1, mount, ...) or file")
         .summary("say what it would take for modelled gains to equal reported ones")
         .description(
-          "For each reported gain, which value of each single cause (load on the links, pressure on the last-level cache, its inclusion, far over near latency, L2 size, layout, single-shot noise) makes the modelled gain equal to it, whether that is plausible, and the smallest change of all; then what the range of each parameter does to the gains, widest first. Nothing is fitted: the model stays as it is.",
+          "For each reported gain, which value of each single cause (load on the links, pressure on the last-level cache, its inclusion, far over near latency, L2 size, layout, single-shot noise, a front end that runs ahead) makes the modelled gain equal to it, whether that is plausible, and the smallest change of all; then what the range of each parameter does to the gains, widest first. Nothing is fitted: the model stays as it is.",
         ),
     ),
     [{ option: "--reasons", not: "--json", because: "the document has the reasons in it" }],

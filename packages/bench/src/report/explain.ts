@@ -1,5 +1,5 @@
 /** An explanation as text: a table of the figures, their causes, what ranges do, sentences. Values in, text out. */
-import { type Cause, type CauseName, type Explained, type Explanation, swingOf } from "@kreplica/replay";
+import { CAUSE_NAMES, type Cause, type CauseName, type Explained, type Explanation, swingOf } from "@kreplica/replay";
 import { heading, note, paragraph, renderTable, right, type Screen, wrap } from "./terminal.js";
 import { countText, grouped } from "./units.js";
 
@@ -17,14 +17,14 @@ const HEADS: Readonly<Record<CauseName, string>> = {
   "L2 size": "L2\nKiB",
   layout: "layout\npoints",
   "single-shot noise": "noise\ncycles",
-  "run-ahead": "ahead\n",
+  "run-ahead": "ahead\nlines",
 };
 
 /** As it stands in the table and in the lines below it. */
 export function valueText(cause: CauseName, value: number | string): string {
   if (typeof value === "string") return value;
   if (cause === "L2 size") return (value / 1024).toFixed(0);
-  if (cause === "layout") return value.toFixed(1);
+  if (cause === "layout" || cause === "run-ahead") return value.toFixed(1);
   if (cause === "load on the link" || cause === "far/near ratio") return value.toFixed(2);
   return grouped(Math.round(value));
 }
@@ -36,7 +36,10 @@ const cellOf = ({ cause, value, nearest, plausible }: Cause): string =>
       ? ""
       : `(${percent(nearest.percent)})`;
 
-function rowOf({ test, cache, reportedPercent, modelledPercent, ...figure }: Explained): string[] {
+function rowOf(
+  { test, cache, reportedPercent, modelledPercent, ...figure }: Explained,
+  looked: readonly CauseName[],
+): string[] {
   const { lowPercent, highPercent, within, outOfReach, causes, smallest } = figure;
   return [
     test,
@@ -45,27 +48,32 @@ function rowOf({ test, cache, reportedPercent, modelledPercent, ...figure }: Exp
     percent(modelledPercent),
     `${percent(lowPercent)}..${percent(highPercent)}`,
     within ? "within" : outOfReach ? "no copy" : "",
-    ...shown(causes).map(cellOf),
+    ...causes.filter(({ cause }) => looked.includes(cause)).map(cellOf),
     smallest ?? "none",
   ];
 }
 
-/** Those that are looked at. */
-const shown = (causes: readonly Cause[]): readonly Cause[] => causes.filter(({ cause }) => cause !== "run-ahead");
+/** Those that were looked at for any figure. */
+const lookedAt = (figures: readonly Explained[]): ReadonlySet<CauseName> =>
+  new Set(
+    figures.flatMap(({ causes }) =>
+      causes.filter(({ value, nearest }) => value !== null || nearest !== null).map(({ cause }) => cause),
+    ),
+  );
 
 const KEY =
-  "A cell has the value of one cause alone with which the modelled gain equals the reported one, * where that lies in a range with a source; (in brackets) where no value does, the nearest gain. within: in the modelled gain's limits. no copy: above what a near copy can save a core that keeps its L2. smallest: the least part of its plausible range, or times it. Run-ahead is not looked at: the front end is the machine's.";
+  "A cell has the value of one cause alone with which the modelled gain equals the reported one, * where that lies in a range with a source; (in brackets) where no value does, the nearest gain. within: in the modelled gain's limits. no copy: above what a near copy can save a core that keeps its L2. smallest: the least part of its plausible range, or times it.";
 
 export function explainText(explanation: Explanation, screen: Screen): string {
   const { machine, policy, source, figures, sensitivity, sentences, layouts, inPart } = explanation;
-  const [first] = figures;
+  const looked = CAUSE_NAMES.filter((name) => lookedAt(figures).has(name));
   return (
     heading(
       "What it would take:",
       `${machine}, ${policy}${source === undefined ? "" : `; reported ${source}`}`,
       screen,
     ) +
-    (first
+    (figures.length > 0
       ? renderTable(
           [
             { head: "" },
@@ -74,10 +82,10 @@ export function explainText(explanation: Explanation, screen: Screen): string {
             right("modelled\n%"),
             right("\nlow..high"),
             right(""),
-            ...shown(first.causes).map(({ cause }) => right(HEADS[cause])),
+            ...looked.map((cause) => right(HEADS[cause])),
             right("smallest\nchange"),
           ],
-          figures.map(rowOf),
+          figures.map((each) => rowOf(each, looked)),
           screen,
         ) +
         "\n" +
@@ -122,7 +130,7 @@ export const reasonsText = ({ figures }: Explanation, screen: Screen): string =>
             paragraph(
               `${cause}: ${
                 value !== null
-                  ? `${valueText(cause, value)}${cause === "L2 size" ? " KiB" : unit === "" ? "" : ` ${unit}`}${between ? ` (between ${[between.low, between.high].map((each) => valueText(cause, each)).join(" and ")})` : ""}, ${plausible === true ? "plausible" : "not plausible"}; `
+                  ? `${valueText(cause, value)}${cause === "L2 size" ? " KiB" : unit === "" ? "" : ` ${unit}`}${between ? ` (between ${[between.low, between.high].map((each) => valueText(cause, each)).join(" and ")})` : ""}, ${plausible === null ? "not known to be plausible" : plausible ? "plausible" : "not plausible"}; `
                   : nearest
                     ? `not reached, nearest ${percent(nearest.percent)} % at ${valueText(cause, nearest.value)}; `
                     : ""

@@ -36,7 +36,7 @@ export interface Cause {
   readonly between: Stretch | null;
   /** Where no value does: the one that comes nearest, and the gain with it, percent. */
   readonly nearest: { readonly value: number | string; readonly percent: number } | null;
-  /** Whether the value lies in the range that has a source; null where there is no value. */
+  /** Whether the value lies in the range that has a source; null where there is no value, or nobody knows the range. */
   readonly plausible: boolean | null;
   /** Which range that is, from where. */
   readonly reason: string;

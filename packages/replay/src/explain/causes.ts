@@ -5,6 +5,7 @@ import { balance } from "../measure/balance.js";
 import { Interconnect } from "../measure/interconnect.js";
 import { type Cause, type CauseName, nearestOf } from "./cause.js";
 import { asItIs, type Figure, gained, type Pair } from "./figure.js";
+import { frontEndFor, linesAhead } from "./front-end.js";
 import { EQUAL, type Looked, placesIn, type Reached, reaching } from "./reaching.js";
 
 /** Most of a link that can be background: above it no answer is told. */
@@ -59,7 +60,7 @@ export const causesOf = (figure: Figure, reported: number): Cause[] => [
   l2(figure, reported),
   layout(figure, reported),
   noise(figure, reported),
-  none("run-ahead", "", "not looked at: the machine's front end is taken as its description has it"),
+  runAhead(figure, reported),
 ];
 
 /** The gain with all links between sockets that busy: each kernel adds what it asks for itself. */
@@ -110,7 +111,7 @@ export function ownPressure(figure: Figure): number {
 }
 
 /** Gains of the runs that differ in this, by value; the machine as it is among them. */
-export function lookedAt(figure: Figure, of: "pressure" | "L2 size", now: number): Looked[] {
+export function lookedAt(figure: Figure, of: "pressure" | "L2 size" | "run-ahead", now: number): Looked[] {
   const { nodeIndex } = figure.place;
   return figure.counted.flatMap((each): Looked[] => {
     const value = each.differs.of === "nothing" ? now : each.differs.of === of ? (each.differs.value as number) : null;
@@ -213,6 +214,33 @@ function l2(figure: Figure, reported: number): Cause {
     [now, now],
     `the processor has ${now >> 10} KiB a core: no other size is its own`,
   );
+}
+
+function runAhead(figure: Figure, reported: number): Cause {
+  const { spec } = asItIs(figure);
+  const unit = "lines under way at once";
+  const known = frontEndFor(spec);
+  const now = linesAhead(spec);
+  const looked = lookedAt(figure, "run-ahead", now);
+  if (!known || looked.length === 1)
+    return none("run-ahead", unit, "no front end of this maker's processors is known to run ahead");
+  const reached = reaching(looked, reported, { now });
+  const { lines, targets } = known.frontEnd;
+  const { value, low = value, high = value, source } = lines;
+  if (now > 0)
+    return found(
+      "run-ahead",
+      unit,
+      now,
+      reached,
+      [low, high],
+      `${low} to ${high} lines of the processor's own: ${source}`,
+    );
+  const reason = `it is not known whether this processor's front end runs ahead: nobody measured it. Looked at with that of ${known.machine}, ${value} to ${high} lines and ${targets.value} targets: ${source}`;
+  return {
+    ...found("run-ahead", unit, now, reached, [now, now], reason),
+    ...(reached.value === undefined || reached.value === now ? {} : { plausible: null }),
+  };
 }
 
 /** Gains of two builds, each in any of the layouts: one copy's by the copies'. */

@@ -7,6 +7,7 @@ import type { CpuId } from "@kreplica/hw-x86/api";
 import { checkMachine } from "@kreplica/machines";
 import { indexOf } from "../measure/placement.js";
 import { otherCores } from "../replay/foreign-stream.js";
+import { depthsOf, frontEndFor, withLinesAhead } from "./front-end.js";
 import type { MachineVariant } from "./variants.js";
 
 /** In what a machine differs, and how far. */
@@ -16,6 +17,8 @@ export type Difference =
   | { readonly of: "pressure"; readonly value: number }
   /** Bytes. */
   | { readonly of: "L2 size"; readonly value: number }
+  /** Lines its front end has under way at once; 0: it waits for each. */
+  | { readonly of: "run-ahead"; readonly value: number }
   | { readonly of: "inclusion"; readonly value: Inclusion };
 
 /** How a last-level cache stands to those above it. */
@@ -57,6 +60,7 @@ export const withL2 = (spec: MachineSpec, bytes: number): MachineSpec => ({
 /** @param spec of the machine as it is, which is the first */
 export function planned(spec: MachineSpec, cpu: CpuId): Planned[] {
   const most = mostPressure(spec, cpu);
+  const known = frontEndFor(spec);
   return [
     { spec, differs: { of: "nothing" } },
     ...(most === 0
@@ -73,6 +77,12 @@ export function planned(spec: MachineSpec, cpu: CpuId): Planned[] {
       spec: withInclusion(spec, otherInclusion(spec.l3.inclusion)),
       differs: { of: "inclusion", value: otherInclusion(spec.l3.inclusion) },
     },
+    ...(known === undefined
+      ? []
+      : depthsOf(spec, known.frontEnd.lines).map((lines): Planned => ({
+          spec: withLinesAhead(spec, lines, known.frontEnd),
+          differs: { of: "run-ahead", value: lines },
+        }))),
   ];
 }
 

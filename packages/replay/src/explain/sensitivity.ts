@@ -6,6 +6,7 @@ import type { CacheState } from "../measure/whole-machine.js";
 import type { Stretch } from "./cause.js";
 import { layoutGains, loadedGain, MOST_LOAD, ratioOf, withRatio } from "./causes.js";
 import { asItIs, type Figure, gained } from "./figure.js";
+import { linesAhead } from "./front-end.js";
 
 /** One parameter. */
 export interface Sensitivity {
@@ -49,14 +50,15 @@ export function sensitivities(figures: readonly Figure[]): Sensitivity[] {
   };
   const ratio = ratioOf(spec, place);
   const ratios = [Math.max(1, ratio * (1 - spec.latencySpread)), ratio, ratio * (1 + spec.latencySpread)];
-  const running = (of: "pressure" | "L2 size" | "inclusion") => (figure: Figure) =>
+  const running = (of: "pressure" | "L2 size" | "inclusion" | "run-ahead") => (figure: Figure) =>
     figure.counted
       .filter(({ differs }) => differs.of === "nothing" || differs.of === of)
       .map((each) => gained(each, each.spec, place.nodeIndex));
-  const valuesOf = (of: "pressure" | "L2 size"): number[] =>
+  const valuesOf = (of: "pressure" | "L2 size" | "run-ahead"): number[] =>
     first.counted.flatMap(({ differs }) => (differs.of === of ? [differs.value as number] : []));
   const pressures = valuesOf("pressure");
   const sizes = [...valuesOf("L2 size"), spec.l2.bytes].map((bytes) => bytes >> 10);
+  const depths = [...valuesOf("run-ahead"), linesAhead(spec)];
   return [
     ...PARAMETERS.flatMap((name) => {
       const at = (figure: Figure, side: "low" | "value" | "high"): number => gainAt(figure, spec, { [name]: side });
@@ -85,6 +87,9 @@ export function sensitivities(figures: readonly Figure[]): Sensitivity[] {
       ? over("L2 size", `${Math.min(...sizes)} to ${Math.max(...sizes)} KiB a core`, running("L2 size"))
       : []),
     ...over("inclusion", "inclusive or not", running("inclusion")),
+    ...(depths.length > 1
+      ? over("run-ahead", `${Math.min(...depths)} to ${Math.max(...depths)} lines under way`, running("run-ahead"))
+      : []),
     ...(figures.every(({ layouts }) => layouts.length > 1)
       ? over("layout", `${first.layouts.length} layouts, each with each`, (figure) => layoutGains(figure, spec))
       : []),

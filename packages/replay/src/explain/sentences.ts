@@ -66,8 +66,9 @@ function aboutCause(figures: readonly Explained[], name: CauseName): string | un
   if (causes.length === 0) return undefined;
   const reached = causes.filter(({ value }) => value !== null);
   const plausible = reached.filter((each) => each.plausible === true);
+  const unknown = reached.length > 0 && reached.every((each) => each.plausible === null);
   const subject = `${name.charAt(0).toUpperCase()}${name.slice(1)} alone`;
   return reached.length === 0
     ? `${subject} makes none of ${causes.length} equal.`
-    : `${subject} makes ${reached.length} of ${causes.length} equal, ${plausible.length === 0 ? "none" : plausible.length} with a plausible value.`;
+    : `${subject} makes ${reached.length} of ${causes.length} equal, ${unknown ? "with values nobody knows of this processor" : `${plausible.length === 0 ? "none" : plausible.length} with a plausible value`}.`;
 }
