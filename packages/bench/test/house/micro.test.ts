@@ -1,6 +1,7 @@
 /** Micro benchmarks can be run as their headers say. What they measure is looked at by people. */
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
@@ -56,4 +57,27 @@ test("the C program that is the limit counts what the model counts, with states 
 
 test.each(["3", "many"])("limit %s is refused", (words) => {
   expect(micro("limit", words)).toMatchObject({ status: 2, stderr: expect.stringContaining("usage: ") as string });
+});
+
+test("an instruction, a load and a store are short enough for V8 to write them out where they are called", () => {
+  micro("limit", "odd"); // refused, but bundled
+  const folder = mkdtempSync(join(tmpdir(), "kreplica-inlined-"));
+  try {
+    const stream = join(folder, "stream");
+    writeFileSync(stream, new Uint32Array([0x4002, 0x4000, 0x4001]));
+    const node = (...words: string[]): string => spawnSync(process.execPath, words, { encoding: "utf8" }).stdout;
+    const longest = Number(/ --max-inlined-bytecode-size=(\d+)/.exec(node("--v8-options"))![1]);
+    for (const name of ["fetch", "load", "store"]) {
+      const printed = node(
+        ...["--print-bytecode", `--print-bytecode-filter=${name}`],
+        ...[join(bench, ".cache/micro-limit.mjs"), "--ours", "inclusive", stream, "1"],
+      );
+      const lengths = [...printed.matchAll(/^Bytecode length: (\d+)$/gm)].map(([, length]) => Number(length));
+      // Another method of the name may be among them, which is shorter.
+      expect(Math.max(...lengths), `bytes of ${name}`).toBeGreaterThan(200);
+      expect(Math.max(...lengths), `bytes of ${name}`).toBeLessThanOrEqual(longest);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
