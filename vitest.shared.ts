@@ -22,8 +22,8 @@ const plant = planted && {
 };
 
 /**
- * Properties draw the same cases everywhere and each time, so that no run fails that another passed; KREPLICA_SEED=NUMBER
- * draws others. A property that names a seed of its own keeps it.
+ * Properties draw the same cases everywhere and each time, so that no run fails that another passed;
+ * KREPLICA_SEED=NUMBER draws others. A property that names a seed of its own keeps it.
  */
 const seed = Number(process.env["KREPLICA_SEED"] ?? 20_251_129);
 const seeded = {

@@ -8,7 +8,7 @@ import { jsonText } from "../report/documents/json-text.js";
 import type { ResultsDocument } from "../report/documents/results.js";
 import { outputFile } from "../report/output-file.js";
 import { presetRatio } from "../report/preset-standings.js";
-import { renderTable } from "../report/terminal.js";
+import { type Column, paragraph, renderTable } from "../report/terminal.js";
 import { type Answer, asked, columnNamed, QUESTIONS, readResults, type Results } from "../sweep/results.js";
 import { type CommandContext, examples, exitCodes } from "./command.js";
 import { jsonOption, type JsonOption } from "./options.js";
@@ -150,7 +150,7 @@ const cellText = (value: string | number | boolean | null): string =>
 function print(
   context: CommandContext,
   { json, csv, column }: ResultsOptions,
-  { folder }: Results,
+  { folder, axes }: Results,
   question: string,
   { columns, rows }: Answer,
 ): void {
@@ -158,14 +158,38 @@ function print(
     const document: ResultsDocument = { schema: "kreplica.results/1", folder, question, column, columns, rows };
     context.print(jsonText(document));
   } else if (csv) context.print(csvOf(columns, rows));
-  else
-    context.print(
-      renderTable(
-        columns.map((head, i) => ({ head, align: rows.every((row) => typeof row[i] !== "string") ? "right" : "left" })),
-        rows.map((row) => row.map(cellText)),
-        context.screen,
-      ),
-    );
+  else context.print(answerText(columns, rows, axes, context.screen));
+}
+
+/**
+ * As a table. Where rows are cells of the sweep they are numbered, so that a table in several panels can be read; an
+ * axis on which they all have one value is a sentence above and no column.
+ */
+function answerText(
+  columns: readonly string[],
+  rows: Answer["rows"],
+  axes: readonly string[],
+  screen: CommandContext["screen"],
+): string {
+  const isAxis = (at: number): boolean => columns[at] === "cache" || axes.includes(columns[at]!);
+  const all = columns.map((_, at) => at);
+  const areCells = rows.length > 1 && axes.length > 0 && axes.every((axis) => columns.includes(axis));
+  const same = areCells ? all.filter((at) => isAxis(at) && rows.every((row) => row[at] === rows[0]![at])) : [];
+  const shown = all.filter((at) => !same.includes(at));
+  const table = renderTable(
+    [
+      ...(areCells ? [{ head: "row" }] : []),
+      ...shown.map((at): Column => ({
+        head: columns[at]!,
+        align: rows.every((row) => typeof row[at] !== "string") ? "right" : "left",
+      })),
+    ],
+    rows.map((row, nth) => [...(areCells ? [String(nth + 1)] : []), ...shown.map((at) => cellText(row[at] ?? null))]),
+    screen,
+  );
+  if (same.length === 0) return table;
+  const values = same.map((at) => `${columns[at]} ${cellText(rows[0]![at] ?? null)}`);
+  return paragraph(`In all rows: ${values.join(", ")}.`, screen) + table;
 }
 
 function map(

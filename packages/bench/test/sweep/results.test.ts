@@ -71,8 +71,25 @@ test("along axes, best, worst, all rows", async () => {
 test("all rows as text: axes and the figure asked about, and which columns are left out", async () => {
   const { out } = await invoke(["results", folder, "rows", "--column", "gainPercent"]);
   expect(out.trim().split("\n")).toHaveLength(14);
-  expect(out).toMatch(/^ *cache +farOverNear +policy +gainPercent/);
+  expect(out).toMatch(/^ *row +cache +farOverNear +policy +gainPercent/);
   expect(out).toMatch(/^\d+ more with --csv or --json/m);
+});
+
+test("rows as text are numbered, and what is one value in all of them is said once", async () => {
+  const { out } = await invoke(["results", folder, "best", "--where", "farOverNear=4", "--cache", "cold"]);
+  const lines = out.split("\n").map((line) => line.trim().split(/ +/));
+  expect(lines.map((words) => words.join(" "))).toEqual([
+    "In all rows: farOverNear 4, cache cold.",
+    "row policy gainPercent",
+    "1 text-only 41",
+    "2 per-node 40",
+    "",
+  ]);
+  const [only] = (await invoke(["results", folder, "best", "--where", "policy=per-node", "--cache", "hot"])).out.split(
+    "\n",
+  );
+  expect(only).toBe("  In all rows: policy per-node, cache hot.");
+  expect((await invoke(["results", folder, "axes", "--where", "policy=per-node"])).out).not.toContain("In all rows");
 });
 
 test("as CSV and as text", async () => {
