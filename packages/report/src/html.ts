@@ -121,7 +121,7 @@ export function table(
     )
     .join("\n");
   const classes = [...(sortable ? ["sortable"] : []), ...(head.length > MANY ? ["many"] : [])].join(" ");
-  return `<div class="wide" tabindex="0" role="region" aria-label="${escaped(caption)}"><table${classes === "" ? "" : ` class="${classes}"`}><caption>${caption}</caption><thead><tr>${columns}</tr></thead><tbody>\n${body}\n</tbody></table></div>`;
+  return `<div class="wide" tabindex="0" role="region" aria-label="${escaped(caption)}"><table${classes === "" ? "" : ` class="${classes}"`}><caption><span>${caption}</span></caption><thead><tr>${columns}</tr></thead><tbody>\n${body}\n</tbody></table></div>`;
 }
 
 /** A part that can be folded. @param open not folded at first */

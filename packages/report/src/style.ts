@@ -15,6 +15,12 @@ const colours = (list: readonly string[]): string => list.map((colour, i) => `--
 const LIGHT = `--page:#ffffff;--ink:#1b1f24;--dim:#57606a;--line:#d0d7de;--stripe:#f6f8fa;--link:#0b57d0;--gain:#0b57d0;--interval:#9ec5fe;--layout:#e3e8ee;--bound:#8250df;--reported:#b35900;--far:#c0392b;--node-light:90%;--node-ink:#1b1f24;${colours(CAUSES_LIGHT)}`;
 const DARK = `--page:#0f1318;--ink:#e6edf3;--dim:#9aa7b4;--line:#343c45;--stripe:#171d24;--link:#79b8ff;--gain:#79b8ff;--interval:#274c77;--layout:#252c34;--bound:#c39bff;--reported:#ffb366;--far:#ff6b5a;--node-light:26%;--node-ink:#f3f6f9;${colours(CAUSES_DARK)}`;
 
+/** At an edge behind which there is more: covered by the page's own colour where the last of it has come into view. */
+const edge = (side: "left" | "right", to: "right" | "left"): string =>
+  `linear-gradient(to ${to},var(--page) 50%,transparent) ${side}/2.4em 100% no-repeat local`;
+const shade = (side: "left" | "right", to: "right" | "left"): string =>
+  `linear-gradient(to ${to},var(--line),transparent) ${side}/1em 100% no-repeat scroll`;
+
 /** The style sheet. */
 export const STYLE = `
 :root{color-scheme:light;${LIGHT}}
@@ -35,17 +41,17 @@ ${CAUSES_LIGHT.map((_, i) => `.c${i}{fill:var(--c${i})}`).join("")}.cause{stroke
 .node{stroke:var(--dim);stroke-width:1}.node ~ text{fill:var(--node-ink)}svg .name{font-weight:600;font-size:13px}svg .onlink{font-weight:600;paint-order:stroke;stroke:var(--page);stroke-width:4px}
 ${NODES.map((hue, i) => `.n${i}{fill:hsl(${hue} 60% var(--node-light));background:hsl(${hue} 60% var(--node-light))}`).join("")}
 .chip{color:var(--node-ink);border:1px solid var(--dim);border-radius:9px;padding:0 .5em;font-size:.85em;white-space:nowrap}
-.wide{overflow-x:auto;margin:.6em 0}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}caption{text-align:left;padding-bottom:.3em}
+.wide{overflow-x:auto;margin:.6em 0;container-type:inline-size}caption>span{display:block;width:max-content;max-width:100cqw;position:sticky;left:0}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}caption{text-align:left;padding-bottom:.3em}
 th,td{padding:.2em .7em;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}th[scope=row],thead th:first-child{text-align:left}thead th{vertical-align:bottom}
-td.left,th.left{text-align:left}td.left{min-width:20em}th[scope=row],caption{white-space:nowrap}.drawing{overflow-x:auto}.drawing svg{min-width:560px}.bar{width:140px;height:12px;display:inline-block}
-.many{font-size:.8rem}.many th,.many td{padding:.2em .35em}.many td{white-space:nowrap}.many td.left{min-width:9em;white-space:normal}.many caption{white-space:normal}
+td.left,th.left{text-align:left}td.left{min-width:20em}th[scope=row]{white-space:nowrap}.drawing{overflow-x:auto}.wide,.drawing{background:${edge("left", "right")},${edge("right", "left")},${shade("left", "right")},${shade("right", "left")}}.drawing svg{min-width:560px}.bar{width:140px;height:12px;display:inline-block}
+.many{font-size:.8rem}.many th,.many td{padding:.2em .35em}.many td{white-space:nowrap}.many td.left{min-width:9em;white-space:normal}
 .sortable thead button{font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;text-align:inherit;text-decoration:underline dotted}
 summary{cursor:pointer;color:var(--link);margin:.5em 0}:focus-visible{outline:3px solid var(--link);outline-offset:2px}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:1em 2em}figure{margin:0 0 1em}figcaption{margin-bottom:.5em}
 .tree ul{list-style:none;margin:0;padding-left:1.1em;border-left:1px solid var(--line)}.tree li{padding:.1em 0}.tree code{font-size:.85em}
 footer{margin:3em auto 2em;color:var(--dim);font-size:.9rem}
 #theme{float:right;font:inherit;color:var(--ink);background:var(--stripe);border:1px solid var(--line);border-radius:6px;padding:.2em .7em;cursor:pointer}
-@media print{@page{size:A4;margin:14mm}details::details-content{content-visibility:visible;height:auto}:root,:root[data-theme=dark]{color-scheme:light;${LIGHT}}body{font-size:10pt}#theme,nav{display:none}h2{break-after:avoid}svg,tr,figure{break-inside:avoid}.wide{overflow:visible}table{font-size:7.5pt}th,td{padding:.1em .35em}.many{font-size:6pt}.many th,.many td{padding:.1em .2em}td.left{min-width:0}th[scope=row],caption{white-space:normal}.drawing svg{min-width:0}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+@media print{@page{size:A4;margin:14mm}details::details-content{content-visibility:visible;height:auto}:root,:root[data-theme=dark]{color-scheme:light;${LIGHT}}body{font-size:10pt}#theme,nav{display:none}h2{break-after:avoid}svg,tr,figure{break-inside:avoid}.wide{overflow:visible}.wide,.drawing{background:none}table{font-size:7.5pt}th,td{padding:.1em .35em}.many{font-size:6pt}.many th,.many td{padding:.1em .2em}td.left{min-width:0}th[scope=row]{white-space:normal}caption>span{max-width:none;width:auto}.drawing svg{min-width:0}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 `;
 
 /**
