@@ -27,6 +27,8 @@ struct instruction {
   bool repeats;
   /* Behind it a page may have another physical one, or be a device. */
   bool retranslates;
+  /* It accesses no memory and never faults. */
+  bool quiet;
 };
 
 /*
@@ -91,6 +93,42 @@ static bool retranslates(const uint8_t *code) {
   return invlpg || invpcid || code[1] == 0x22 || code[1] == 0x30 || code[1] == 0xaa;
 }
 
+/*
+ * Whether it surely neither accesses memory nor faults: arithmetic and moves between registers and of constants. With a
+ * prefix other than for 16 or 64 bits it is none of them.
+ *
+ * @param code what begins with the first prefix, at least three bytes behind the opcode
+ * @source Intel SDM vol. 2D, "Opcode Map"
+ */
+static bool is_quiet(const uint8_t *code) {
+  if (*code == 0x66) code++;
+  if ((*code & 0xf0) == 0x40) code++;
+  bool registers = code[1] >= 0xc0;
+  uint8_t field = code[1] >> 3 & 7;
+  switch (code[0]) {
+    case 0x63: case 0x80: case 0x81: case 0x83: case 0x84: case 0x85: case 0x88: case 0x89: case 0x8a: case 0x8b:
+    case 0xc0: case 0xc1: case 0xd0: case 0xd1: case 0xd2: case 0xd3:
+      return registers;
+    case 0x8d:
+      return !registers;
+    case 0x90: case 0x98: case 0x99: case 0xa8: case 0xa9:
+      return true;
+    case 0xc6: case 0xc7: case 0xfe: case 0xff:
+      return registers && (code[0] < 0xfe ? field == 0 : field < 2);
+    case 0xf6: case 0xf7:
+      /* TEST, NOT, NEG; behind them are multiplications and divisions. */
+      return registers && field < 4;
+    case 0x0f:
+      registers = code[2] >= 0xc0;
+      return registers && ((code[1] & 0xf0) == 0x40 || (code[1] & 0xf0) == 0x90 || code[1] == 0xaf ||
+                           (code[1] & 0xf6) == 0xb6);
+    default:
+      if ((code[0] & 0xf0) == 0xb0) return true;
+      /* ADD, OR, ADC, SBB, AND, SUB, XOR, CMP. */
+      return code[0] < 0x40 && (code[0] & 7) < 6 && ((code[0] & 7) > 3 || registers);
+  }
+}
+
 static uint32_t marker_of(const uint8_t *code, size_t bytes) {
   if (bytes != 7 || code[0] != 0x0f || code[1] != 0x1f || code[2] != 0x80 || code[5] != 0xed || code[6] != 0x5e) return 0;
   return (uint32_t)code[3] | (uint32_t)code[4] << 8 | 0x5eed0000u;
@@ -125,6 +163,7 @@ static struct found read_block(struct qemu_plugin_tb *block, size_t count, struc
     const uint8_t *opcode = opcode_of(code, looked, &one->repeats);
     one->repeats &= is_string(*opcode);
     one->retranslates = retranslates(opcode);
+    one->quiet = is_quiet(code);
     found.marked |= one->marker != 0;
     found.plain &= one->marker == 0 && !one->repeats && one->physical_page != UINT64_MAX &&
                    one->physical_page == all[0].physical_page &&

@@ -58,6 +58,8 @@ static struct {
   struct block *block;
   size_t next;
   unsigned cpu;
+  /* Where it is a REP instruction that is recorded: its CPU. */
+  struct cpu *repeating;
 } begun;
 /* Goes up with each instruction that may change a translation, of whatever CPU, and round. */
 static uint64_t translations;
@@ -194,7 +196,7 @@ static __attribute__((noinline)) size_t executed_each(const struct block *b, siz
   for (; count > 0; next++) {
     if (b->all == NULL) {
       uint8_t bytes = (uint8_t)(b->begins[next + 1] - b->begins[next]);
-      struct instruction one = {b->address + b->begins[next], b->physical_page, 0, bytes, false, false};
+      struct instruction one = {.address = b->address + b->begins[next], .physical_page = b->physical_page, .bytes = bytes};
       if (records) executed_one(begun.cpu, &one);
     } else if (b->all[next].marker != 0) {
       continue;
@@ -206,14 +208,6 @@ static __attribute__((noinline)) size_t executed_each(const struct block *b, siz
   return next;
 }
 
-/* One more iteration of what was executed last, which has a block to itself. @returns whether it was that */
-static inline bool iterated(unsigned id, const struct instruction *one) {
-  struct cpu *c = cpu_of(id);
-  if (c->iterations == 0 || !one->repeats || one->address != c->address) return false;
-  c->iterations++;
-  return true;
-}
-
 /* Looks at what was executed of the block begun last since it was looked at. */
 static inline void catch_up(void) {
   uint64_t count = counted - seen;
@@ -221,8 +215,7 @@ static inline void catch_up(void) {
   seen = counted;
   struct block *b = begun.block;
   bool records = recording && begun.cpu < CPUS;
-  bool simple = records && (b->all == NULL ? executed_together(begun.cpu, b, begun.next, count)
-                                           : count == 1 && iterated(begun.cpu, &b->all[begun.next]));
+  bool simple = records && b->all == NULL && executed_together(begun.cpu, b, begun.next, count);
   begun.next = simple ? begun.next + count : executed_each(b, begun.next, count);
 }
 
@@ -260,20 +253,39 @@ static inline bool again(struct cpu *c, int kind, uint64_t address) {
   return same;
 }
 
+/* What QEMU says of the words that describe accesses, asked once for each. */
+struct kind_of_access {
+  bool known;
+  /* LOAD or STORE, and the binary logarithm of its bytes. */
+  uint8_t kind, shift;
+  qemu_plugin_meminfo_t info;
+};
+static __attribute__((noinline)) void ask_kind(struct kind_of_access *k, qemu_plugin_meminfo_t info) {
+  *k = (struct kind_of_access){true, qemu_plugin_mem_is_store(info) ? STORE : LOAD,
+                               (uint8_t)(qemu_plugin_mem_size_shift(info) & 7), info};
+}
+static inline struct kind_of_access kind_of(qemu_plugin_meminfo_t info) {
+  static struct kind_of_access asked[256];
+  struct kind_of_access *k = &asked[(info ^ info >> 8 ^ info >> 16) % 256];
+  if (!k->known || k->info != info) ask_kind(k, info);
+  return *k;
+}
+
 /* Head and address of an access of this CPU, behind the run of instructions before it. */
-static inline uint8_t *access_of(struct cpu *c, int kind, qemu_plugin_meminfo_t info, uint64_t address, int what) {
+static inline uint8_t *access_of(struct cpu *c, struct kind_of_access k, uint64_t address, int what) {
   uint8_t *at = room();
   if (c->run_instructions > 0) at = run_of(at, c);
-  unsigned shift = qemu_plugin_mem_size_shift(info) & 7;
+  unsigned shift = k.shift;
   const struct named *next = data_of(c, (address >> 12) + 1);
   while (shift > 0 && within_page(next, address, 1ull << shift) < 1ull << shift) shift--;
-  at = difference(byte(at, (uint8_t)(kind | (int)shift << 2 | what)), address, c->last[kind]);
-  c->last[kind] = address;
+  at = difference(byte(at, (uint8_t)(k.kind | (int)shift << 2 | what)), address, c->last[k.kind]);
+  c->last[k.kind] = address;
   return at;
 }
 
 /* An access of which QEMU says where it goes. */
-static __attribute__((noinline)) void accessed_asking(unsigned id, int kind, qemu_plugin_meminfo_t info, uint64_t address) {
+static __attribute__((noinline)) void accessed_asking(unsigned id, struct kind_of_access k, qemu_plugin_meminfo_t info,
+                                                       uint64_t address) {
   struct cpu *c = cpu_of(id);
   struct qemu_plugin_hwaddr *where = qemu_plugin_get_hwaddr(info, address);
   if (where == NULL) return;
@@ -281,21 +293,21 @@ static __attribute__((noinline)) void accessed_asking(unsigned id, int kind, qem
   uint64_t physical = qemu_plugin_hwaddr_phys_addr(where), page = address >> 12;
   /* What a device is told may move memory. */
   if (device) retranslate();
-  if (pushed(c, address) || (c->iterations > 0 && !device && again(c, kind, address))) return;
+  if (pushed(c, address) || (c->iterations > 0 && !device && again(c, k.kind, address))) return;
   on_cpu(id);
   if (device) {
-    filled = number(access_of(c, kind, info, address, 32), physical);
+    filled = number(access_of(c, k, address, 32), physical);
     return;
   }
   struct named *n = data_of(c, page);
   bool fresh = n->page != page || n->physical != physical >> 12;
-  uint8_t *at = access_of(c, kind, info, address, fresh ? 64 : 0);
+  uint8_t *at = access_of(c, k, address, fresh ? 64 : 0);
   if (fresh) {
     *n = (struct named){page, physical >> 12};
     c->sure[0][page % SURE] = c->sure[1][page % SURE] = UINT64_MAX;
     at = number(at, physical >> 12);
   }
-  c->sure[kind - LOAD][page % SURE] = page << 12 | translations;
+  c->sure[k.kind - LOAD][page % SURE] = page << 12 | translations;
   filled = at;
 }
 
@@ -306,24 +318,29 @@ static void accessed(unsigned id, qemu_plugin_meminfo_t info, uint64_t address, 
   if (recording) {
     catch_up();
     struct cpu *c = cpu_of(id);
-    int kind = qemu_plugin_mem_is_store(info) ? STORE : LOAD;
-    bool sure = c->sure[kind - LOAD][(address >> 12) % SURE] == ((address & ~4095ull) | translations);
-    if (!alone || !sure || id != current) accessed_asking(id, kind, info, address);
-    else if (!pushed(c, address) && !(c->iterations > 0 && again(c, kind, address)))
-      filled = access_of(c, kind, info, address, 0);
+    struct kind_of_access k = kind_of(info);
+    bool sure = c->sure[k.kind - LOAD][(address >> 12) % SURE] == ((address & ~4095ull) | translations);
+    if (!alone || !sure || id != current) accessed_asking(id, k, info, address);
+    else if (!pushed(c, address) && !(c->iterations > 0 && again(c, k.kind, address)))
+      filled = access_of(c, k, address, 0);
   }
   leave();
 }
 
 #if KREPLICA_PLUGIN_API < 2
-static void counts(struct qemu_plugin_insn *insn) {
-  qemu_plugin_register_vcpu_insn_exec_inline(insn, PLUGIN_ADD, &counted, 1);
+static void counts(struct qemu_plugin_insn *insn, size_t so_many) {
+  qemu_plugin_register_vcpu_insn_exec_inline(insn, PLUGIN_ADD, &counted, so_many);
 }
 #else
-static void counts(struct qemu_plugin_insn *insn) { (void)insn; }
+static void counts(struct qemu_plugin_insn *insn, size_t so_many) {
+  (void)insn;
+  (void)so_many;
+}
 #endif
 
 static void began(unsigned id, void *data) {
+  /* There are more of them than caches hold near, and it is looked at soon. */
+  __builtin_prefetch(data);
   catch_up();
   begun.block = data;
   begun.next = 0;
@@ -331,37 +348,58 @@ static void began(unsigned id, void *data) {
 }
 
 /*
- * Of a block that is one string instruction, which QEMU begins anew for each iteration: they are most of what a kernel does
- * that clears and copies pages, and of most nothing is written.
+ * Of a block that is one REP instruction, which QEMU begins anew for each iteration: they are most of what a kernel does
+ * that clears and copies pages, and of most nothing is written. QEMU does not count it: it is executed when it begins.
  */
+static inline bool goes_on(unsigned id, const struct block *b) {
+  return begun.block == b && begun.cpu == id && begun.repeating != NULL;
+}
 static void began_again(unsigned id, void *data) {
-  if (begun.block != data || begun.cpu != id) {
-    began(id, data);
+  if (goes_on(id, data)) {
+    begun.repeating->iterations++;
     return;
   }
-  catch_up();
-  begun.next = 0;
+  began(id, data);
+  bool records = recording && id < CPUS;
+  if (records) executed_one(id, begun.block->all);
+  begun.repeating = records ? cpu_of(id) : NULL;
 }
+/* An access of it, nothing where the one before of its kind was in the same line. */
 static void accessed_again(unsigned id, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
-  if (recording && begun.block == data && begun.cpu == id && id < CPUS) {
-    const struct cpu *c = cpu_of(id);
-    /* Line and kind are those of the last, of this instruction: it is counted when the next begins. */
-    bool goes_on = c->iterations > 0 && c->address == begun.block->address;
-    if (goes_on && c->line[qemu_plugin_mem_is_store(info) ? STORE : LOAD] == address >> 6) return;
-  }
+  if (goes_on(id, data) && begun.repeating->line[kind_of(info).kind] == address >> 6) return;
   accessed(id, info, address, NULL);
+}
+
+/* Room for ever, as QEMU does not say when it forgets a block: one behind the other, most of them a cache line. */
+static void *room_for_ever(size_t bytes) {
+  enum { LINE = 64, PIECE = 1 << 20 };
+  static uint8_t *next, *end;
+  bytes = (bytes + LINE - 1) / LINE * LINE;
+  if (next == NULL || bytes > (size_t)(end - next)) {
+    next = aligned_alloc(LINE, PIECE);
+    if (next == NULL) abort();
+    end = next + PIECE;
+    memset(next, 0, PIECE);
+  }
+  next += bytes;
+  return next - bytes;
 }
 
 /* What is kept of a block where QEMU counts. */
 static struct block *new_block(size_t count, const struct instruction *all, bool plain) {
-  struct block *b = calloc(1, sizeof *b + (count + 1) * sizeof b->begins[0]);
-  if (b == NULL) abort();
+  struct block *b = room_for_ever(sizeof *b + (count + 1) * sizeof b->begins[0]);
   b->address = all[0].address;
   b->physical_page = all[0].physical_page;
   b->all = plain ? NULL : all;
   for (size_t i = 0; i < count; i++) b->begins[i + 1] = (uint16_t)(b->begins[i] + all[i].bytes);
   return b;
 }
+
+/*
+ * Whether the instructions before must have been counted when it begins: a marker; and one so near to its page's end that
+ * it may cross it, of which QEMU may show some bytes as the last of a block and yet leave it to the next.
+ */
+static bool stands_alone(const struct instruction *i) { return i->marker != 0 || (i->address & 4095) + 15 > 4096; }
 
 static void translated(struct qemu_plugin_tb *block) {
   size_t count = qemu_plugin_tb_n_insns(block);
@@ -377,12 +415,19 @@ static void translated(struct qemu_plugin_tb *block) {
   struct block *b = alone ? new_block(count, all, found.plain) : NULL;
   bool again = b != NULL && count == 1 && all[0].repeats;
   if (b != NULL) qemu_plugin_register_vcpu_tb_exec_cb(block, again ? began_again : began, PLUGIN_NO_REGISTERS, b);
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0, uncounted = 0; i < count; i++) {
     struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
     if (b != NULL && everything && all[i].retranslates)
       qemu_plugin_register_vcpu_insn_exec_cb(insn, translates, PLUGIN_NO_REGISTERS, NULL);
-    if (b != NULL && all[i].marker == 0) counts(insn);
-    else qemu_plugin_register_vcpu_insn_exec_cb(insn, executed, PLUGIN_NO_REGISTERS, &all[i]);
+    if (b == NULL || all[i].marker != 0) {
+      qemu_plugin_register_vcpu_insn_exec_cb(insn, executed, PLUGIN_NO_REGISTERS, &all[i]);
+    } else if (!again) {
+      uncounted++;
+      if (!all[i].quiet || i + 1 == count || stands_alone(&all[i + 1])) {
+        counts(insn, uncounted);
+        uncounted = 0;
+      }
+    }
     /* Not before all blocks are forgotten: QEMU 7.2 may call back what it has forgotten, and aborts. */
     if (everything)
       qemu_plugin_register_vcpu_mem_cb(insn, again ? accessed_again : accessed, PLUGIN_NO_REGISTERS, PLUGIN_MEMORY_BOTH, b);

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CPUS = 64, PAGES = 65536, BUFFER = 1 << 20, LONGEST = 31, LONGEST_RUN = 4000 };
+enum { CPUS = 64, PAGES = 65536, BUFFER = 1 << 16, LONGEST = 31, LONGEST_RUN = 4000 };
 enum { FETCH = 0, LOAD = 1, STORE = 2, META = 3 };
 enum { END = 0, ON_CPU = 1, MARK = 2, FETCH_PAGE = 3, REPEATED = 4 };
 
