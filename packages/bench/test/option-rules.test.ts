@@ -166,6 +166,7 @@ const VALUES: Readonly<Record<string, string>> = {
   "--replay": "nothing.json",
   "--check": "nothing",
   "--cpus": "2",
+  "--calls": "56",
   "--instructions": "0-5",
   "--shard": "1/2",
   "--column": "cycles",

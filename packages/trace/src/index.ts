@@ -5,6 +5,7 @@ export { CallCounter } from "./calls.js";
 export { LONGEST_RECORD, MAGIC, TraceDecoder } from "./decoder.js";
 export { exportChampSim, exportDin } from "./foreign/champsim.js";
 export { exportDrmemtrace } from "./foreign/drmemtrace-export.js";
+export { exportDrmemtraceTemplates, type TemplatesResult } from "./foreign/drmemtrace-templates.js";
 export { type ForeignFormat, foreignFormatOf, foreignFormats, importTrace } from "./foreign/formats.js";
 export { type ImportResult } from "./foreign/import-writer.js";
 export { EntryPlaces, LEAST_SHARE_OF_FUNCTIONS } from "./entries.js";

@@ -12,6 +12,7 @@ export type TraceErrorCode =
   | "after-end" // bytes follow the END record
   | "no-start" // no start marker
   | "no-end" // no end marker
+  | "no-call" // no system call of a known number, where one is wanted
   | "too-many-cpus" // more virtual CPUs than a replay follows
   | "too-many-pages" // more pages than a replay can number
   | "not-lines" // the schedule beside a recording is none

@@ -10,6 +10,7 @@ import { type Batch, Kind } from "../src/batch.js";
 import { checkTrace } from "../src/check.js";
 import { TraceEncoder } from "../src/encoder.js";
 import { exportDrmemtrace } from "../src/foreign/drmemtrace-export.js";
+import { exportDrmemtraceTemplates } from "../src/foreign/drmemtrace-templates.js";
 import { importTrace } from "../src/foreign/formats.js";
 import { readTraceBytes, type Recording, recordingOf } from "../src/read-trace.js";
 import { TraceError } from "../src/trace-error.js";
@@ -240,4 +241,109 @@ test("several threads one behind the other; a trace of any length in the memory 
   expect(result.pages).toBe(1);
   expect(result.instructions).toBeGreaterThan(2_600_000);
   expect(largest).toBeLessThanOrEqual(1 << 16);
+});
+
+describe("as templates of system calls", () => {
+  const templates = (bytes: Uint8Array, cpu = 0, calls?: readonly number[]): Uint8Array =>
+    collected((sink) => exportDrmemtraceTemplates(recordingOf("it.kt", bytes), cpu, sink, calls));
+  const ENTRY = 0xffff_ffff_81c0_0080n;
+  const FAULT = 0xffff_ffff_81c0_0be0n;
+  /** A program that makes two calls, round by round, faults first and is interrupted in one; another CPU beside it. */
+  function twoCalls(test: number, rounds = 2): Uint8Array {
+    const encoder = new TraceEncoder();
+    encoder.fetch(ENTRY, 1, 4, 0x81c00n);
+    encoder.mark(0x5eed0001 | (test << 8));
+    encoder.fetch(0x40_1000n, 2, 7, 0x2401n);
+    encoder.fetch(FAULT, 2, 5, 0x81c00n);
+    for (let round = 0; round < rounds; round++) {
+      encoder.fetch(0x40_1003n, 2, 9);
+      encoder.fetch(ENTRY, 2, 9);
+      encoder.access(false, 0xffff_8880_03a0_0010n, 8, 0x3a00n);
+      encoder.vcpu(3);
+      encoder.fetch(0xffff_ffff_8110_0000n, 4, 16, 0x1100n);
+      encoder.vcpu(0);
+      encoder.fetch(0xffff_ffff_8100_1000n, 1, 5, 0x1001n);
+      encoder.access(true, 0xffff_8880_03a0_0018n, 4);
+      encoder.fetch(0x40_100cn, 1, 2);
+      encoder.fetch(ENTRY, 1, 4);
+      encoder.access(false, 0xffff_8880_03a0_0020n, 2);
+      encoder.fetch(0x40_100en, 1, 3);
+    }
+    encoder.mark(0x5eed0002 | (test << 8));
+    encoder.end();
+    return encoder.bytes();
+  }
+  const WRITTEN = (first: bigint, second: bigint): readonly Entry[] => [
+    [25, 0, 3n],
+    [28, 12, 3n],
+    [28, 9, 0x1_0040n],
+    [22, 0, 1n],
+    [24, 0, 1n],
+    [28, 10, 64n],
+    [28, 18, 4096n],
+    [28, 2, 1n],
+    [28, 27, first],
+    [10, 4, ENTRY],
+    [12, 5, ENTRY + 4n],
+    [0, 8, 0xffff_8880_03a0_0010n],
+    [12, 5, 0xffff_ffff_8100_1000n],
+    [1, 4, 0xffff_8880_03a0_0018n],
+    [28, 28, first],
+    [28, 27, second],
+    [12, 4, ENTRY],
+    [0, 2, 0xffff_8880_03a0_0020n],
+    [28, 28, second],
+    [23, 0, 1n],
+    [26, 0, 0n],
+  ];
+
+  test("of a test's calls, in their order, each once; no fault, no other CPU, no program, no physical page", () => {
+    expect(entriesOf(templates(twoCalls(3, 1)))).toEqual(WRITTEN(9n, 11n));
+    expect(entriesOf(templates(twoCalls(5)))).toEqual(WRITTEN(257n, 3n));
+  });
+
+  test("of a program's calls, where their numbers are said; of one number the first", () => {
+    expect(entriesOf(templates(twoCalls(40), 0, [39, 110]))).toEqual(WRITTEN(39n, 110n));
+    expect(entriesOf(templates(twoCalls(40), 0, [39, 39]))).toEqual([
+      ...WRITTEN(39n, 39n).slice(0, 15),
+      ...WRITTEN(39n, 39n).slice(-2),
+    ]);
+  });
+
+  test("read back: the same kernel instructions, loads and stores", () => {
+    expect(references(imported(templates(twoCalls(3))))).toEqual([
+      "i ffffffff81c00080 4",
+      "i ffffffff81c00084 5",
+      "r ffff888003a00010 8",
+      "i ffffffff81001000 5",
+      "w ffff888003a00018 4",
+      "i ffffffff81c00080 4",
+      "r ffff888003a00020 2",
+    ]);
+  });
+
+  test("a call that ends in another program has none, and takes no other's number", () => {
+    const encoder = new TraceEncoder();
+    encoder.mark(0x5eed0301);
+    encoder.fetch(0x40_1000n, 1, 2, 0x2401n);
+    encoder.fetch(ENTRY, 1, 4, 0x81c00n);
+    encoder.fetch(0x50_1000n, 1, 2, 0x2501n);
+    encoder.fetch(ENTRY, 1, 5);
+    encoder.fetch(0x50_1002n, 1, 3);
+    encoder.mark(0x5eed0302);
+    encoder.end();
+    expect(entriesOf(templates(encoder.bytes())).slice(8, -2)).toEqual([
+      [28, 27, 11n],
+      [12, 5, ENTRY],
+      [28, 28, 11n],
+    ]);
+  });
+
+  test.each([
+    ["a test whose calls nobody knows", twoCalls(40), 0, /is of none of the tests.*Say the numbers/s],
+    ["a CPU that makes none", twoCalls(3), 3, /no system call was made.*on this CPU/s],
+  ] as const)("refused: %s", (_what, bytes, cpu, message) => {
+    expect(() => templates(bytes, cpu)).toThrow(TraceError);
+    expect(() => templates(bytes, cpu)).toThrow(message);
+  });
 });

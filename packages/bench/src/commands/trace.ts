@@ -7,6 +7,7 @@ import {
   exportChampSim,
   exportDin,
   exportDrmemtrace,
+  exportDrmemtraceTemplates,
   type ForeignFormat,
   foreignFormatOf,
   foreignFormats,
@@ -38,6 +39,7 @@ interface Options extends JsonOption {
   readonly top: number;
   readonly from?: ForeignFormat["name"];
   readonly to?: (typeof TO)[number];
+  readonly calls?: readonly number[];
   readonly output?: string;
 }
 
@@ -47,11 +49,12 @@ const ACTIONS: Readonly<Record<string, readonly (keyof Options)[]>> = {
   check: ["json"],
   cut: ["test", "cpus", "mode", "instructions", "output"],
   merge: ["output"],
-  convert: ["from", "to", "cpus", "output"],
+  convert: ["from", "to", "cpus", "calls", "output"],
 };
 
 const FROM = foreignFormats.map(({ name }) => name);
-const TO = ["champsim", "din", "drmemtrace"] as const;
+const TEMPLATES = "drmemtrace-templates";
+const TO = ["champsim", "din", "drmemtrace", TEMPLATES] as const;
 
 export function registerTrace(program: Command, context: CommandContext): void {
   const command = program
@@ -102,6 +105,12 @@ export function registerTrace(program: Command, context: CommandContext): void {
       ),
     )
     .addOption(
+      new Option(
+        "--calls <list>",
+        `convert --to ${TEMPLATES}: numbers of the system calls between the markers, in order (default: the test's)`,
+      ).argParser(callNumbers),
+    )
+    .addOption(
       new Option("-o, --output <file>", "cut, merge, convert: the recording to write; packed where it ends in .zst"),
     )
     .addOption(jsonOption());
@@ -121,6 +130,7 @@ export function registerTrace(program: Command, context: CommandContext): void {
           "kreplica trace convert kill.kt.zst --to drmemtrace -o kill.trace",
           "for it: the kernel's loads and stores, too",
         ],
+        [`kreplica trace convert fork1.kt.zst --to ${TEMPLATES} -o fork.memtrace`, "for its -syscall_template_file"],
         [
           "kreplica trace convert mount.kt.zst -o mount.din",
           "for Dinero: kernel addresses of instructions, loads, stores",
@@ -187,7 +197,7 @@ function act(what: string, files: readonly string[], options: Options, context: 
 /** What writes the output of `convert`. @throws InputError for formats that do not go together */
 function conversion(
   recording: Recording,
-  { from, to, output = "", cpus }: Options,
+  { from, to, output = "", cpus, calls }: Options,
   context: CommandContext,
 ): (sink: (piece: Uint8Array) => void) => CutResult {
   const source = from ?? foreignFormatOf(recording.name)?.name;
@@ -197,6 +207,12 @@ function conversion(
       file: "--cpus",
       reason: "a recording is converted with all of its CPUs",
       remedy: "cut it, or name the format of another program with --to",
+    });
+  if (target !== TEMPLATES && calls !== undefined)
+    throw new InputError({
+      file: "--calls",
+      reason: "only templates of system calls have their numbers",
+      remedy: `add --to ${TEMPLATES}, or leave it out`,
     });
   if (source !== undefined && target !== undefined)
     throw new InputError({
@@ -222,8 +238,25 @@ function conversion(
       reason: `${cpu.length} CPUs, and a trace for ${target} is of one`,
       remedy: "write one file for each",
     });
+  const one = typeof cpu === "number" ? cpu : cpu[0]!;
+  if (target === TEMPLATES)
+    return (sink) => {
+      const { calls: found, ...counted } = exportDrmemtraceTemplates(recording, one, sink, calls);
+      context.remark(`templates of the system calls ${found.join(", ")}, in this order; without encodings`);
+      return { ...counted, windows: 0 };
+    };
   const write = { din: exportDin, champsim: exportChampSim, drmemtrace: exportDrmemtrace }[target];
-  return (sink) => ({ ...write(recording, typeof cpu === "number" ? cpu : cpu[0]!, sink), windows: 0 });
+  return (sink) => ({ ...write(recording, one, sink), windows: 0 });
+}
+
+/** Numbers of system calls. @throws InputError for what is no list of them */
+function callNumbers(list: string): number[] {
+  if (/^\d{1,3}(,\d{1,3})*$/.test(list)) return list.split(",").map(Number);
+  throw new InputError({
+    file: "--calls",
+    reason: `${JSON.stringify(list)} is no list of system calls`,
+    remedy: "write their numbers on x86-64, in order: 56,61",
+  });
 }
 
 /** @throws InputError for more than one file */

@@ -97,6 +97,37 @@ test("to drmemtrace and back: the same instructions, loads and stores; packed, b
   expect(error).toMatch(/damaged\.trace\.gz at byte \d+.*: it is damaged or cut/);
 });
 
+test("to templates of system calls: the kernel's part of a mount, by its number; --calls for what no test is", async () => {
+  const [file, own] = ["mount.memtrace", "own.memtrace"].map((name) => join(folder, name));
+  const templates = ["trace", "convert", MOUNT, "--to", "drmemtrace-templates"];
+  const { code, out, error } = await invoke([...templates, "-o", file!]);
+  expect([code, error]).toEqual([0, "kreplica: templates of the system calls 165, in this order; without encodings\n"]);
+  expect(out).toMatch(/: 20874 instructions, 5097 loads, 3849 stores, 0 tests\n/);
+  const bytes = readFileSync(file!);
+  const markers = Array.from({ length: bytes.length / 12 }, (_, i) => 12 * i)
+    .filter((at) => bytes.readUInt16LE(at) === 28)
+    .map((at) => [bytes.readUInt16LE(at + 2), Number(bytes.readBigUInt64LE(at + 4))]);
+  expect(markers.slice(1)).toEqual([
+    [9, 0x10040],
+    [10, 64],
+    [18, 4096],
+    [2, 1],
+    [27, 165],
+    [28, 165],
+  ]);
+  expect((await invoke([...templates, "--calls", "39", "-o", own!])).error).toMatch(/calls 39, in/);
+  for (const [words, reason] of [
+    [[...templates, "--calls", "clone", "-o", own!], /"clone" is no list of system calls.*56,61/s],
+    [["trace", "convert", MOUNT, "--calls", "39", "-o", own!], /only templates of system calls/],
+    [[...templates, "--cpus", "0", "-o", join(folder, "none")], /no system call was made/],
+  ] as const) {
+    const refused = await invoke([...words]);
+    expect([refused.code, refused.out]).toEqual([2, ""]);
+    expect(refused.error).toMatch(reason);
+  }
+  expect(existsSync(join(folder, "none"))).toBe(false);
+});
+
 test("a recording as another program's trace: one CPU, by the output's name or by --to", async () => {
   const [din, champ] = [join(folder, "mount.din"), join(folder, "mount.bin")];
   expect((await invoke(["trace", "convert", MOUNT, "-o", din])).code).toBe(0);

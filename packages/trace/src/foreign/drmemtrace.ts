@@ -59,6 +59,11 @@ export enum FileType {
   Filtered = 0x01 | 0x80 | 0x100,
   SystemCallNumbers = 0x400,
   KernelSystemCalls = 0x1000,
+  /**
+   * Templates of system calls. By exclusion: 0x8000 is what the published sample of Intel PT has, 0x2_0000 what the
+   * test of register dependences has, 0x4000 (by core) is older than both.
+   */
+  SystemCallTemplates = 0x1_0000,
 }
 
 const LAST = Entry.UntakenJump;
