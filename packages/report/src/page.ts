@@ -45,7 +45,13 @@ export function reportPage(document: ReportDocument): string {
     { id: "why", title: "Why: where the cycles went", content: causeSection(figures) },
     ...(document.explain ? [{ id: "explain", title: "What it would take", content: explainSection(figures) }] : []),
     ...(document.map
-      ? [{ id: "map", title: "Where copies gain", content: gainMaps(document.map, figures, "map.") }]
+      ? [
+          {
+            id: "map",
+            title: "Where copies gain",
+            content: `<p>Of ${figures.text("map.test")}, one copy against ${figures.text("map.policy")}:</p>${gainMaps(document.map, figures, "map.")}`,
+          },
+        ]
       : []),
     { id: "machine", title: "The machine, and what crosses its links", content: machineSection(figures) },
     { id: "memory", title: "What it costs in memory", content: memorySection(figures) },

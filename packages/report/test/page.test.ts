@@ -210,6 +210,10 @@ describe("what stands on a page when it was asked for", () => {
     expect(page).not.toMatch(/<(somebody|reported|modelled)>/);
   });
 
+  test("the map says of which test it is", () => {
+    expect(text("map")).toContain("Of kill, one copy against per-node:");
+  });
+
   test("the mix and what it costs, in sentences", () => {
     const said = text("mix");
     expect(said).toContain("The mix gains 3.4 % (1.5 to 5.9). That is of the 3,210 of 4,321 calls of strace.txt");
