@@ -248,7 +248,8 @@ describe("as templates of system calls", () => {
     collected((sink) => exportDrmemtraceTemplates(recordingOf("it.kt", bytes), cpu, sink, calls));
   const ENTRY = 0xffff_ffff_81c0_0080n;
   const FAULT = 0xffff_ffff_81c0_0be0n;
-  /** A program that makes two calls, round by round, faults first and is interrupted in one; another CPU beside it. */
+  const INTERRUPT = 0xffff_ffff_81c0_0a00n;
+  /** A program that faults, is interrupted, and makes two calls, round by round; another CPU beside it. */
   function twoCalls(test: number, rounds = 2): Uint8Array {
     const encoder = new TraceEncoder();
     encoder.fetch(ENTRY, 1, 4, 0x81c00n);
@@ -256,7 +257,9 @@ describe("as templates of system calls", () => {
     encoder.fetch(0x40_1000n, 2, 7, 0x2401n);
     encoder.fetch(FAULT, 2, 5, 0x81c00n);
     for (let round = 0; round < rounds; round++) {
-      encoder.fetch(0x40_1003n, 2, 9);
+      encoder.fetch(0x40_1003n, 1, 4);
+      if (round === 0) encoder.fetch(INTERRUPT, 2, 6);
+      encoder.fetch(0x40_1007n, 1, 5);
       encoder.fetch(ENTRY, 2, 9);
       encoder.access(false, 0xffff_8880_03a0_0010n, 8, 0x3a00n);
       encoder.vcpu(3);
