@@ -80,7 +80,23 @@ export class LastLevelCache implements SharedCache {
     if ((before & mask) === tag) return true;
     tags[first] = tag;
     const end = (first + (this.ways | 0)) | 0;
-    for (let at = (first + 1) | 0; at < end; at = (at + 1) | 0) {
+    let at = (first + 1) | 0;
+    // Two at a time: the loop itself costs as much as a comparison.
+    for (; at + 1 < end; at = (at + 2) | 0) {
+      const here = tags[at]! | 0;
+      tags[at] = before;
+      if ((here & mask) === tag) {
+        tags[first] = here;
+        return true;
+      }
+      before = tags[at + 1]! | 0;
+      tags[at + 1] = here;
+      if ((before & mask) === tag) {
+        tags[first] = before;
+        return true;
+      }
+    }
+    if (at < end) {
       const here = tags[at]! | 0;
       tags[at] = before;
       if ((here & mask) === tag) {
