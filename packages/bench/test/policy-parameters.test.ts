@@ -38,7 +38,8 @@ test("the same name is the same policy, so that workers can be told of it", () =
 });
 
 describe("a wrong parameter", () => {
-  const forms = /Write (every-nth:N|hot-subset:PAGES|budget:PERCENT|groups:NODES,NODES|per-socket:SLIT), as in /;
+  const forms =
+    /Write (every-nth:N|hot-subset:PAGES|budget:PERCENT|on-demand:CYCLES|groups:NODES,NODES|per-socket:SLIT), as in /;
   test.each([
     ["every-nth:0", /"0" is no whole number from 1 to 64/, forms],
     ["every-nth:65", /"65" is no whole/, forms],
@@ -56,6 +57,9 @@ describe("a wrong parameter", () => {
     ["budget:101", /"101" is no percentage above 0, up to 100/, forms],
     ["budget:1e1", /"1e1" is no percentage/, forms],
     ["budget", /budget is named without its parameter/, forms],
+    ["on-demand", /on-demand is named without its parameter/, forms],
+    ["on-demand:free", /"free" is neither a number of cycles nor `copy`/, forms],
+    ["on-demand:copy,", /"copy," is neither a number/, forms],
     ["groups", /groups is named without its parameter/, forms],
     ["groups:", /has "" where a node or a range/, forms],
     ["groups:0-1,,2", /has "" where a node/, forms],
@@ -92,12 +96,26 @@ describe("a wrong parameter", () => {
 
 test("`kreplica policies` lists them, in text and JSON, and so does the help", async () => {
   const { out } = await invoke(["policies"]);
-  for (const form of ["every-nth:N", "hot-subset:PAGES", "budget:PERCENT", "groups:NODES,NODES", "per-socket:SLIT"]) {
+  for (const form of [
+    "every-nth:N",
+    "hot-subset:PAGES",
+    "budget:PERCENT",
+    "on-demand:CYCLES",
+    "groups:NODES,NODES",
+    "per-socket:SLIT",
+  ]) {
     expect(out).toContain(`  ${form} `);
     expect((await invoke(["boot", "--help"])).out.replace(/\s+/g, " ")).toContain(form);
   }
   const { parameters } = JSON.parse((await invoke(["policies", "--json"])).out) as { parameters: { name: string }[] };
-  expect(parameters.map(({ name }) => name)).toEqual(["every-nth", "hot-subset", "budget", "groups", "per-socket"]);
+  expect(parameters.map(({ name }) => name)).toEqual([
+    "every-nth",
+    "hot-subset",
+    "budget",
+    "on-demand",
+    "groups",
+    "per-socket",
+  ]);
 });
 
 test.each([

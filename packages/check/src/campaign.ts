@@ -8,7 +8,7 @@ import { Coverage, type CoverageCount } from "./coverage.js";
 import { type Comparison, Differential } from "./differential.js";
 import { DirectedDrawing } from "./directed.js";
 import { seedOfRun } from "./drawing.js";
-import { FAMILIES, Repertoire } from "./families.js";
+import { ALL_FAMILIES, FAMILIES, Repertoire } from "./families.js";
 import type { Operation, OperationFamily } from "./family.js";
 
 export interface CampaignOptions {
@@ -54,7 +54,7 @@ export function failureOf(
   kernel: KernelSource,
   operations: readonly Operation[],
   comparison: Comparison = "end",
-  families: readonly OperationFamily[] = FAMILIES,
+  families: readonly OperationFamily[] = ALL_FAMILIES,
 ): CheckFailure | undefined {
   return failureIn(() => {
     new Differential(kernel, comparison, families).run(operations);

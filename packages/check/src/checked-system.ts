@@ -19,7 +19,7 @@ import { BOOT_STEPS, InvariantError, MmError } from "@kreplica/mm-core";
 import { CachedWatch } from "./cached-watch.js";
 import { CheckFailure } from "./check-failure.js";
 import { type Coverage, CoverageWatch } from "./coverage.js";
-import { FAMILIES, familyIndex, pluginsOf } from "./families.js";
+import { ALL_FAMILIES, familyIndex, pluginsOf } from "./families.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "./family.js";
 import { pageOf } from "./places.js";
 import { Population } from "./population.js";
@@ -84,7 +84,7 @@ export class CheckedSystem implements Subject {
   /** @throws CheckFailure when the boot itself breaks a rule */
   constructor(
     source: KernelSource,
-    { families: all = FAMILIES, usersOnly = false, goOn = false, known, onBoot, coverage }: SystemOptions = {},
+    { families: all = ALL_FAMILIES, usersOnly = false, goOn = false, known, onBoot, coverage }: SystemOptions = {},
   ) {
     this.checked = !usersOnly;
     const families = usersOnly ? all.filter((family) => family.seenByUsers) : all;

@@ -12,7 +12,7 @@ import { singleCopy } from "@kreplica/mm-core";
 import { AllocationRecord } from "./allocation-record.js";
 import { CheckFailure } from "./check-failure.js";
 import { CheckedSystem, type SystemOptions } from "./checked-system.js";
-import { FAMILIES, Repertoire } from "./families.js";
+import { ALL_FAMILIES, Repertoire } from "./families.js";
 import type { Operation, OperationFamily } from "./family.js";
 import type { Live } from "./population.js";
 import { WORD_BYTES, WORDS } from "./user-model.js";
@@ -38,7 +38,7 @@ export class Differential {
   constructor(
     source: KernelSource,
     readonly comparison: Comparison,
-    families: readonly OperationFamily[] = FAMILIES,
+    families: readonly OperationFamily[] = ALL_FAMILIES,
     { goOn = false, coverage }: Pick<SystemOptions, "goOn" | "coverage"> = {},
   ) {
     const kernel = kernelFrom(source);

@@ -3,11 +3,13 @@
  * one line here.
  */
 import type { Plugin } from "@kreplica/di";
+import { DemandCopies, type KernelPolicy } from "@kreplica/kernel";
 import { Drawing } from "./drawing.js";
 import { areaFamily } from "./families/areas.js";
 import { borrowedTablesFamily } from "./families/borrowed-tables.js";
 import { bpfFamily } from "./families/bpf.js";
 import { cpuFamily } from "./families/cpus.js";
+import { demandFamily } from "./families/demand.js";
 import { entryTextFamily } from "./families/entry-text.js";
 import { kernelPageFamily } from "./families/kernel-pages.js";
 import { moduleFamily } from "./families/modules.js";
@@ -19,6 +21,7 @@ import { refusalFamily } from "./families/refusal.js";
 import { userPageFamily } from "./families/user-pages.js";
 import { type Field, type Kind, type Operation, type OperationFamily, RARE_EVERY } from "./family.js";
 
+/** What can be done to any kernel. */
 export const FAMILIES: readonly OperationFamily[] = [
   processFamily,
   userPageFamily,
@@ -34,6 +37,13 @@ export const FAMILIES: readonly OperationFamily[] = [
   borrowedTablesFamily,
   bpfFamily,
 ];
+
+/** And what has a meaning under some policies alone: drawn where it has, done wherever a saved run asks for it. */
+export const ALL_FAMILIES: readonly OperationFamily[] = [...FAMILIES, demandFamily];
+
+/** What is drawn on a kernel under a policy. */
+export const familiesOn = ({ bindings }: KernelPolicy): readonly OperationFamily[] =>
+  bindings.some(({ token }) => token.key === DemandCopies.key) ? ALL_FAMILIES : FAMILIES;
 
 /** One in this many draws is a scene. */
 const SCENE_EVERY = 20;
@@ -79,15 +89,19 @@ export class Repertoire {
   private readonly scenes: readonly NonNullable<OperationFamily["scenes"]>[number][];
   private readonly usualScenes: typeof this.scenes;
 
-  constructor(private readonly families: readonly OperationFamily[] = FAMILIES) {
+  /** @param drawn families that runs are drawn from; all are told and read */
+  constructor(
+    private readonly families: readonly OperationFamily[] = FAMILIES,
+    drawn: readonly OperationFamily[] = families,
+  ) {
     this.index = familyIndex(families);
-    this.weights = families.flatMap((family) =>
+    this.weights = drawn.flatMap((family) =>
       Object.entries(family.kinds).map(([op, kind]) => [family, op, kind] as const),
     );
-    this.usual = families.every(({ rare }) => rare) ? this.weights : this.weights.filter(([family]) => !family.rare);
-    this.scenes = families.flatMap((family) => family.scenes ?? []);
+    this.usual = drawn.every(({ rare }) => rare) ? this.weights : this.weights.filter(([family]) => !family.rare);
+    this.scenes = drawn.flatMap((family) => family.scenes ?? []);
     this.usualScenes =
-      this.usual === this.weights ? this.scenes : families.flatMap(({ rare, scenes }) => (rare ? [] : (scenes ?? [])));
+      this.usual === this.weights ? this.scenes : drawn.flatMap(({ rare, scenes }) => (rare ? [] : (scenes ?? [])));
   }
 
   /**
@@ -210,4 +224,4 @@ function fits(value: unknown, wanted: Exclude<Field, "operation">): boolean {
 }
 
 /** Of all families there are. */
-export const repertoire = new Repertoire();
+export const repertoire = new Repertoire(ALL_FAMILIES, FAMILIES);

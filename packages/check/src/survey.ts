@@ -14,7 +14,7 @@ import { CheckedSystem } from "./checked-system.js";
 import { Coverage, type CoverageCount } from "./coverage.js";
 import { type Comparison, Differential } from "./differential.js";
 import { seedOfRun } from "./drawing.js";
-import { FAMILIES, Repertoire } from "./families.js";
+import { ALL_FAMILIES, FAMILIES, Repertoire } from "./families.js";
 import type { Operation, OperationFamily } from "./family.js";
 
 export interface SurveyOptions<Id extends string> {
@@ -92,7 +92,7 @@ export function outcome(
 ): readonly Seen[] {
   let system: Differential | undefined;
   const failure = failureIn(() => {
-    system = new Differential(kernel, comparison, FAMILIES, { goOn: true });
+    system = new Differential(kernel, comparison, ALL_FAMILIES, { goOn: true });
     system.run(operations);
   });
   const broken = (system?.subject.broken ?? failure?.before ?? []).map(({ id, detail }): Seen => ({

@@ -33,11 +33,10 @@ export const ACCOUNTING: readonly Invariant<Subject>[] = [
         const purpose = part.name as "text" | "rodata";
         const counted = machine.nodes.reduce((sum, node) => sum + allocator.usedFrames(node, purpose), 0);
         const copied = subject.copied.filter(({ name }) => name === part.name);
-        const wanted = (subject.holders.length - 1) * copied.reduce((sum, { pages }) => sum + pages, 0);
+        const copies = subject.copyHolders.length - 1;
+        const wanted = copies * copied.reduce((sum, { pages }) => sum + pages, 0);
         if (counted !== wanted)
-          verdict.fail(
-            `${counted} frames are used for copies of ${part.name}, ${subject.holders.length - 1} copies need ${wanted}`,
-          );
+          verdict.fail(`${counted} frames are used for copies of ${part.name}, ${copies} copies need ${wanted}`);
       }
     },
   },

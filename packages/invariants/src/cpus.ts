@@ -95,11 +95,11 @@ export const CPUS: readonly Invariant<Subject>[] = [
       "kernel-ifetch count = 0), except documented node-0 users: efi, poking window, KPTI entry text",
     check(subject, verdict) {
       if (!subject.isReplicated || !subject.isPast("smp-init")) return verdict.skip();
-      const { machine, view, entries } = subject.kernel;
+      const { machine, entries } = subject.kernel;
       const seen = new Set<number>();
       for (const cpu of machine.cpuIds) {
         const root = machine.cpu(cpu).rootFrame;
-        const home = view.nearest(machine.nodeOfCpu(cpu));
+        const home = subject.copyNode(machine.nodeOfCpu(cpu));
         // CPUs on one root run the same bytes; a user half or a process's PGD leads to the same tables or is no
         // holder's business.
         if (seen.has(root) || root !== subject.root(machine.nodeOfCpu(cpu))) continue;
@@ -146,7 +146,7 @@ export const CPUS: readonly Invariant<Subject>[] = [
             if (!subject.copied.some((part) => overlap(part, { start: address, pages: entryPages(level) }))) return;
             // 2 MiB of memory lie on one node, so that the first frame of a leaf speaks for all.
             const owner = entries.memory.nodeOf(leafFrame(lo, hi, level));
-            if (owner !== node)
+            if (owner !== subject.copyNode(node))
               verdict.fail(
                 `the user half of ${whose} leads to node ${owner} at ${hex(address)}: its CPUs fetch that node's copy when they enter the kernel, and the translation is global`,
               );

@@ -15,10 +15,13 @@ export const ORDER: readonly Invariant<Subject>[] = [
       "poking_init, ftrace_init, alternatives, AP start",
     check(subject, verdict) {
       if (notWatched(subject) || !subject.isPast("numa-replicate-kernel")) return verdict.skip();
-      const { copies } = subject.kernel.view;
+      const { copies, copyHolders } = subject.kernel.view;
       for (const { step, ownText } of between(subject, "load-image", "numa-replicate-kernel"))
         if (ownText) verdict.fail(`text was some node's own at ${step}, before the step that replicates it`);
-      if (!copies.text) return;
+      if (copyHolders)
+        for (const { step, ownText, copyFrames } of between(subject, "load-image"))
+          if (ownText || copyFrames > 0) verdict.fail(`copies that come later were there at ${step}`);
+      if (!copies.text || copyHolders) return;
       for (const { step, ownText } of between(subject, "numa-replicate-kernel"))
         if (!ownText) verdict.fail(`text was not every node's own at ${step}`);
       // Room was taken from memblock: nothing for copies was allocated afterwards.

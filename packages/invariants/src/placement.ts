@@ -53,12 +53,16 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
     id: "A2",
     when: "after boot (TEXT: after step 7, RO: after step 15)",
     where: ["state"],
-    sentence: "∀n∈R, va∈TEXT∪RO: node(frame(n,va)) = n",
+    sentence:
+      "∀n∈R, va∈TEXT∪RO: node(frame(n,va)) = n, or, where copies come later and n has none now, the master's frame",
     check(subject, verdict) {
       if (!subject.isReplicated) return verdict.skip();
       copies(subject, (part, page, node, { frames }) => {
         const owner = subject.kernel.entries.memory.nodeOf(frames[page]!);
-        if (owner !== node) verdict.fail(`${at(part, page)} of node ${node} lies on node ${owner}`);
+        if (!subject.copyHolders.includes(node)) {
+          if (frames[page] !== part.original + page)
+            verdict.fail(`node ${node} has no copy, and frame ${frames[page]} for ${at(part, page)}, not the master's`);
+        } else if (owner !== node) verdict.fail(`${at(part, page)} of node ${node} lies on node ${owner}`);
       });
     },
   },
@@ -73,7 +77,7 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
       if (!subject.isReplicated) return verdict.skip();
       for (const part of subject.copied) {
         const owners = new Map<number, number>();
-        for (const node of subject.holders) {
+        for (const node of subject.copyHolders) {
           const { frames } = subject.reader.read(subject.root(node), part);
           frames.forEach((frame, page) => {
             const other = owners.get(frame);

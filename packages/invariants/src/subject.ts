@@ -53,9 +53,11 @@ export class Subject {
   readonly bootTable: Frame;
   /** Holders, when there are several. */
   readonly holders: readonly NodeId[];
+  /** Those that should have copies by now. */
+  readonly copyHolders: readonly NodeId[];
   readonly text: Part;
   readonly rodata: Part;
-  /** Parts of which every holder should have its own copy by now. */
+  /** Parts of which {@link copyHolders} should have their own copies by now. */
   readonly copied: readonly Part[];
 
   constructor(readonly kernel: CheckedKernel) {
@@ -63,6 +65,7 @@ export class Subject {
     this.reader = new PageReader(entries.memory, layout);
     this.bootTable = bootRoot(layout, image);
     this.holders = view.holders;
+    this.copyHolders = view.copyHolders ?? view.holders;
     this.text = this.part("text", { start: image.stext, end: image.etext });
     this.rodata = this.part("rodata", { start: image.startRodata, end: image.endRodata });
     this.copied = [
@@ -91,6 +94,12 @@ export class Subject {
 
   isPast(step: BootStep): boolean {
     return this.kernel.reached !== undefined && BOOT_STEPS.indexOf(this.kernel.reached) >= BOOT_STEPS.indexOf(step);
+  }
+
+  /** Node whose memory a node's CPUs should have what is copied from. */
+  copyNode(node: NodeId): NodeId {
+    const holder = this.kernel.view.nearest(node);
+    return this.copyHolders.includes(holder) ? holder : this.kernel.view.master;
   }
 
   /** Whether there are several roots that could differ. */

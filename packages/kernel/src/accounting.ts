@@ -246,7 +246,8 @@ function closedForm({ view, layout, image }: BootParts): number {
   // The master keeps its booted tables below a PGD of its own; where the series clones them, the boot table is no root
   // any more (D4).
   const cloned = view.roots.some(({ kind }) => kind === "boot") ? holders - 1 : holders;
-  return PAGE_BYTES * ((holders - 1) * content + holders * pgd + cloned * tables);
+  const copies = (view.copyHolders?.length ?? holders) - 1;
+  return PAGE_BYTES * (copies * content + holders * pgd + cloned * tables);
 }
 
 /**

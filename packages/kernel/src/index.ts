@@ -7,6 +7,8 @@ export { type BootOptions } from "./boot-options.js";
 export { type BootParts } from "./boot-parts.js";
 export { imageRuns } from "./boot-place.js";
 export { boot, type Booted, prepare } from "./boot.js";
+export { copyPrice, farLinePrice } from "./demand-price.js";
+export { DemandCopies, type DemandOutcome } from "@kreplica/numa-replication";
 export { checkedKernel } from "./checked-kernel.js";
 export { type Extensions, extensions, NO_EXTENSIONS, useExtensions } from "./extensions.js";
 export { broken, INVARIANTS, invariantOf, stateInvariants } from "./invariants.js";

@@ -42,6 +42,8 @@ export interface KernelPolicy extends Policy {
   };
   /** What it does and no recording has, so that a comparison leaves it out; clauses. */
   readonly notCompared?: readonly string[];
+  /** What it costs that no figure of a comparison has in it; sentences. */
+  readonly unpriced?: readonly string[];
 }
 
 /** What is called for by name, or handed over. */

@@ -16,12 +16,16 @@ let next = 0;
 /** Of a replication policy what it copies, which with the holders are all it decides; of all else what is bound. */
 function bound({ token, make }: Binding): unknown {
   if (token.key === ReplicationPolicy.key && "value" in make) {
-    const { copies, textPages } = make.value as ReplicationPolicy;
-    return [copies, textPages ?? []];
+    const { copies, textPages, onDemand } = make.value as ReplicationPolicy;
+    return [copies, textPages ?? [], onDemand ? identityOf(onDemand) : null];
   }
   const [of] = Object.values(make) as [unknown];
   if (typeof of !== "object" && typeof of !== "function") return of;
-  if (of === null) return of;
+  return of === null ? of : identityOf(of);
+}
+
+/** The same number for the same object, of which nothing else is known. */
+function identityOf(of: object): number {
   if (!numbers.has(of)) numbers.set(of, next++);
-  return numbers.get(of);
+  return numbers.get(of)!;
 }

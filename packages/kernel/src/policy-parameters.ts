@@ -5,12 +5,16 @@ import {
   everyNth,
   hotSubset,
   type NodeGroup,
+  type OnDemand,
   type PageRun,
   perDistance,
   replicationBy,
   runsOf,
+  whenItPays,
   withinBudget,
 } from "@kreplica/numa-replication";
+import { modulePolicy, placements, replications } from "@kreplica/modules";
+import { copyPrice } from "./demand-price.js";
 import type { KernelPolicy, PolicyFault } from "./kernel-policy.js";
 
 /** A parameter of a policy. */
@@ -47,6 +51,12 @@ function rangeIn(text: string, what: "node" | "page", count: number): readonly [
   return last < count ? [first, last] : `names ${what} ${last}: ${what}s are 0 to ${count - 1}`;
 }
 
+/** Where copies of text come by counts, no module has any: nothing counts what its text is waited for. */
+const MODULES_ONCE = modulePolicy("local, no copies", placements.local, replications.none);
+
+const COPY_UNPRICED =
+  "What a copy costs that comes while the kernel runs is in no figure: its cycles, and the memory it takes after the boot.";
+
 /** By policy. */
 export const PARAMETERS: Readonly<Record<string, PolicyParameter>> = {
   "every-nth": {
@@ -80,6 +90,24 @@ export const PARAMETERS: Readonly<Record<string, PolicyParameter>> = {
       return percent > 0 && percent <= 100
         ? replicationBy(withinBudget(percent, name))
         : "is no percentage above 0, up to 100, with up to four decimals";
+    },
+  },
+  "on-demand": {
+    form: "CYCLES",
+    about:
+      "a node gets its copy of text when it has waited so many cycles for the master's, 0 to 999999999999, or `copy`: " +
+      "as many as copying it costs on the machine; behind a comma, how many a copy has to save between two counts to stay",
+    example: "copy",
+    make(parameter, name) {
+      const [, price, keep = "0"] = /^(copy|\d{1,12})(?:,(\d{1,12}))?$/.exec(parameter) ?? [];
+      if (price === undefined)
+        return "is neither a number of cycles nor `copy`, alone or with another number behind a comma";
+      const terms: OnDemand = {
+        price: ({ spec }, node, master, pages) =>
+          price === "copy" ? copyPrice(spec, node, master, pages) : Number(price),
+        keep: Number(keep),
+      };
+      return { ...replicationBy(whenItPays(terms, name)), modules: MODULES_ONCE, unpriced: [COPY_UNPRICED] };
     },
   },
   groups: {

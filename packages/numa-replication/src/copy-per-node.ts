@@ -111,6 +111,7 @@ export class CopyPerNode implements ReplicaView {
       rootFrames: PGD_PAGES,
       tables: kernelTables + userTables + tails,
       master: this.master,
+      later: policy.onDemand !== undefined,
       anyNode: steps.memory === "any node's",
       // In the image's brk, so that the master's node hands out the same frames as with a single copy from here on.
       ...(steps.master === "booted tables" ? { masterRoot: brkRoom(context.layout, context.image, PGD_PAGES) } : {}),
@@ -193,7 +194,9 @@ export class CopyPerNode implements ReplicaView {
       .map((room) => ({
         room,
         aliases: [
-          ...(this.copiesText && steps.sealed.text ? [{ first: room.text, frames: text.copied }] : []),
+          ...(this.copiesText && !this.policy.onDemand && steps.sealed.text
+            ? [{ first: room.text, frames: text.copied }]
+            : []),
           ...(copies.rodata && steps.sealed.rodata ? [{ first: room.rodata, frames: rodata.copied }] : []),
         ],
       }));

@@ -1,8 +1,11 @@
 /** Public surface of numa-replication: the replica view as a plugin, by policy. */
-import { bind, bindValue } from "@kreplica/di";
+import { bind, bindFactory, bindValue } from "@kreplica/di";
 import { EAGER_PGDS, PgdPlan, policy, type Policy, ReplicaView } from "@kreplica/mm-core/api";
+import { CopyOnDemand } from "./copy-on-demand.js";
 import { CopyPerNode } from "./copy-per-node.js";
 import { CopySteps, OWN_STEPS } from "./copy-steps.js";
+import { CountedCopies } from "./counted-copies.js";
+import { CopiesNow, DemandCopies } from "./demand-api.js";
 import { PER_NODE, ReplicationPolicy } from "./policy.js";
 
 export * from "./api.js";
@@ -21,7 +24,13 @@ export const replicationBy = (decided: ReplicationPolicy, plan: PgdPlan = EAGER_
     [
       bindValue(ReplicationPolicy, decided),
       bindValue(CopySteps, OWN_STEPS),
-      bind(ReplicaView, CopyPerNode),
+      ...(decided.onDemand
+        ? [
+            bind(ReplicaView, CopyOnDemand),
+            bindFactory(CopiesNow, () => ({ nodes: [] })),
+            bind(DemandCopies, CountedCopies),
+          ]
+        : [bind(ReplicaView, CopyPerNode)]),
       bindValue(PgdPlan, plan),
     ],
   );

@@ -59,7 +59,10 @@ export const isCopiedBelow = ({ places }: CopiedPart, page: number): boolean =>
 /** Frames set aside for one holder. */
 export interface HolderRoom {
   readonly node: NodeId;
-  /** First frame of the copy of text and of rodata: one run each, on 2 MiB. The master's are the booted frames. */
+  /**
+   * First frame of the copy of text and of rodata: one run each, on 2 MiB. The master's are the booted frames, and so
+   * are those of copies that come later.
+   */
   readonly text: Frame;
   readonly rodata: Frame;
   /** Frames for the tables to be cloned, taken from the end. */

@@ -21,6 +21,17 @@ export function runsOf(pages: Iterable<number>): PageRun[] {
   return runs;
 }
 
+/** When a holder gets its copy of text, and when it goes. Cycles are those of the holder's CPUs. */
+export interface OnDemand {
+  /**
+   * Cycles that CPUs have to have waited for the master's text, beyond what they would have for their own node's,
+   * before it is copied. @param pages of 4 KiB to be copied
+   */
+  readonly price: (machine: Machine, node: NodeId, master: NodeId, pages: number) => number;
+  /** A copy that saved less than so many cycles between two counts goes; 0: none does of itself. */
+  readonly keep: number;
+}
+
 /** A replication policy: who holds copies, and of what. */
 export interface ReplicationPolicy {
   /** As `kreplica policies` lists it. */
@@ -30,6 +41,8 @@ export interface ReplicationPolicy {
   readonly copies: { readonly text: boolean; readonly rodata: boolean };
   /** Pages of text that are copied, on every holder the same; all of it where absent. */
   readonly textPages?: readonly PageRun[];
+  /** Copies of text come one by one while the kernel runs, none at boot; all at boot where absent. Not of rodata. */
+  readonly onDemand?: OnDemand;
   /** Where text and rodata end; as patch 06 fills them where absent. */
   readonly alignment?: Alignment;
   readonly chooseHolders: ChooseHolders;
@@ -72,6 +85,18 @@ export const hotSubset = (textPages: readonly PageRun[], name = "hot-subset"): R
   textPages,
   // What patch 06 fills is there to be copied by whole leaves: here small ones do.
   alignment: "recorded",
+  chooseHolders: memoryNodes,
+});
+
+/**
+ * Text on every node that has waited for the master's longer than a copy costs, as long as it is worth it: tables on
+ * every node with memory from the boot on, leaves that lead to the master's text until then.
+ */
+export const whenItPays = (onDemand: OnDemand, name = "on-demand"): ReplicationPolicy => ({
+  name,
+  summary: "a node gets its copy of text when it has waited for the master's longer than a copy costs",
+  copies: { text: true, rodata: false },
+  onDemand,
   chooseHolders: memoryNodes,
 });
 

@@ -19,6 +19,8 @@ export interface RoomPlan {
   readonly master: NodeId;
   /** PGD of a master that keeps its booted tables and so needs no others; NONE: taken like any holder's. */
   readonly masterRoot?: Frame;
+  /** Copies come later: their places are the master's frames till then. */
+  readonly later?: boolean;
   /** Take any node's memory when the holder's own is full: defect D14, off in the corrected design. */
   readonly anyNode?: boolean;
 }
@@ -72,7 +74,8 @@ function reserveRoom(
   const copies: Partial<Record<"text" | "rodata", number>> = {};
   for (const part of plan.parts) {
     // Whole 2 MiB would waste a tail: the run is exact, and only its start is aligned.
-    copies[part.purpose] = node === plan.master ? part.original : take(part.copied, LARGE_PAGES, part.purpose);
+    copies[part.purpose] =
+      node === plan.master || plan.later ? part.original : take(part.copied, LARGE_PAGES, part.purpose);
   }
   const keeps = node === plan.master && plan.masterRoot !== undefined;
   const root =

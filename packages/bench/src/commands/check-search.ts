@@ -5,8 +5,8 @@ import {
   type Comparison,
   CORE_FAMILIES,
   exploreSchedules,
-  FAMILIES,
   familiesOfBug,
+  familiesOn,
   type Finding,
   type Kind,
   kindText,
@@ -66,7 +66,11 @@ export async function search(task: Task, options: Drawn, { progress }: CommandCo
   for (let run = 0; run < options.runs; run++) total += weightOf(run);
   progress.start(total, "checking");
   let runs = 0;
-  const families = task.bug ? familiesOfBug(task.bug) : options.only === "core" ? CORE_FAMILIES : FAMILIES;
+  const families = task.bug
+    ? familiesOfBug(task.bug)
+    : options.only === "core"
+      ? CORE_FAMILIES
+      : familiesOn(task.policy);
   const work = survey({
     kinds: task.kinds.length,
     toward: (kind, ids) => (task.bug ? [] : toward(ids, task.kinds[kind]!, families)),

@@ -29,6 +29,7 @@ export function workText(
       (clause) =>
         `Left out, so that the gains above are too high by it: ${clause}; no recording has one: \`kreplica policies --compare\` runs it.`,
     ),
+    ...(policy.unpriced ?? []),
     ...poked(tests, policy),
   ]
     .map((text) => paragraph(text, screen))

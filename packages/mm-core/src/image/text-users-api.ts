@@ -13,6 +13,11 @@ import type { AddressRange } from "@kreplica/hw-x86/api";
 export interface TextUser {
   /** For messages: "a probe". */
   readonly name: string;
+  /**
+   * Whether it is in the middle of writing text: whoever changes which copies there are waits. Never where absent.
+   * Linux: text_mutex.
+   */
+  readonly writing?: boolean;
   /** Addresses of text it would write to or lead CPUs to. */
   sites(): Iterable<bigint>;
   /** Why text of a range cannot go now, with an address; undefined where it may. Changes nothing. */
@@ -24,6 +29,8 @@ export interface TextUser {
 /** Who keeps addresses of kernel text, and is asked before some of it goes. */
 export interface TextUsers {
   readonly all: Iterable<TextUser>;
+  /** Whether one of them is in the middle of writing text. */
+  readonly writing: boolean;
   /** In the order in which they are to forget. */
   add(user: TextUser): void;
   /**

@@ -10,6 +10,10 @@ export class TextUserList implements TextUsers {
     return this.users;
   }
 
+  get writing(): boolean {
+    return [...this.users].some((user) => user.writing === true);
+  }
+
   add(user: TextUser): void {
     this.users.add(user);
   }

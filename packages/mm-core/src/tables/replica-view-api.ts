@@ -27,9 +27,14 @@ export interface ReplicaView {
    * @patch 03/12 include/linux/numa_replication.h for_each_replica
    */
   readonly holders: readonly NodeId[];
+  /**
+   * Holders that have copies now, ascending, the master among them: the others' tables name the master's frames, until
+   * they are given copies. Every holder where absent.
+   */
+  readonly copyHolders?: readonly NodeId[];
   /** Node whose frames hold the booted image. */
   readonly master: NodeId;
-  /** What each holder has its own copy of; nothing while there is one holder. */
+  /** What each holder has its own copy of, or each of {@link copyHolders}; nothing while that is one. */
   readonly copies: {
     readonly text: boolean;
     readonly rodata: boolean;

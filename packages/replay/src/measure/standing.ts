@@ -64,10 +64,11 @@ export function placesOf(spec: MachineSpec, masterNode: NodeId): NodePlace[] {
 export function standingOf(
   spec: MachineSpec,
   { cpu, masterNode }: Where,
-  view: Pick<ReplicaView, "nearest">,
+  view: Pick<ReplicaView, "nearest" | "copyHolders">,
 ): Standing {
   const nodes = placesOf(spec, masterNode).map((place): NodeStanding => {
-    const copyOn = view.nearest(place.node);
+    const holder = view.nearest(place.node);
+    const copyOn = view.copyHolders?.includes(holder) === false ? masterNode : holder;
     return { ...place, copyNs: spec.latencyNs[indexOf(spec, place.node)]![indexOf(spec, copyOn)]!, copyOn };
   });
   const own = nodes.find(({ node }) => node === spec.cpus.find((each) => each.id === cpu)!.node)!;

@@ -7,6 +7,7 @@ import { Counters, difference } from "@kreplica/hw-x86";
 import { addressOfFrame, type Cpu, type CpuId } from "@kreplica/hw-x86/api";
 import { type Booted, RECORDED_PCID, runsShortNoOps } from "@kreplica/kernel";
 import { invariant, InvariantError } from "@kreplica/mm-core";
+import { countDemand } from "./demand-count.js";
 import { type ArrivalWork, ReplicationWork, type WorkDone, workSince } from "./replication-work.js";
 import type { PlacePage } from "./program-builder.js";
 import { CHUNK, Control, Op, type Program, type ProgramPage, Region, SHORT_NO_OPS } from "./program.js";
@@ -60,6 +61,8 @@ export interface Workload {
   readonly loop: boolean;
   /** Parts that are like the rest, in order, none over its middle; none at all where it is short. */
   readonly windows: readonly Window[];
+  /** Part of a workload that this stands for all of; absent where it stands for itself. */
+  readonly share?: number;
   /** The same with its pages where another kernel has them; what it executes is shared. */
   placed(place: PlacePage): Workload;
 }
@@ -121,8 +124,10 @@ export class Replayer {
     this.select(this.measured);
     this.retire(workload);
     const after = this.bank.snapshot(this.cpu);
+    const counters = difference(before, after);
+    countDemand(this.booted, this.cpu, counters, workload.share);
     return {
-      counters: difference(before, after),
+      counters,
       secondHalf: difference(half, after),
       windows,
       work: workSince(workBefore, this.work.done),

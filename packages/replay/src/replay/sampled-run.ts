@@ -15,6 +15,7 @@ export const shareOf = ({ windows }: Pick<Workload, "windows">): number =>
 export class SampledRun implements Workload {
   readonly instructions: Float64Array;
   readonly length: number;
+  readonly share: number;
   readonly loop: boolean;
   /** Each window of the whole, in parts of this. */
   readonly windows: readonly Window[];
@@ -22,7 +23,8 @@ export class SampledRun implements Workload {
   constructor(private readonly whole: Workload) {
     this.instructions = new Float64Array(whole.instructions.length);
     this.loop = whole.loop;
-    this.length = whole.length * shareOf(whole);
+    this.share = shareOf(whole);
+    this.length = whole.length * this.share;
     const each = PARTS / whole.windows.length;
     this.windows = whole.windows.map((_, nth) => [nth * each, (nth + 1) * each]);
   }

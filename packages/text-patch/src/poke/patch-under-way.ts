@@ -14,6 +14,10 @@ export class PatchUnderWay implements TextUser {
     private readonly queued: () => readonly PokeItem[],
   ) {}
 
+  get writing(): boolean {
+    return this.open().length > 0;
+  }
+
   *sites(): Iterable<bigint> {
     for (const { start } of this.open()) yield start;
     for (const { address } of this.queued()) yield address;
