@@ -44,6 +44,8 @@ export function Rules({
   blamed: ReadonlySet<number>;
 }): VNode {
   const { broken, checked } = view;
+  // What this step broke, above what the boot left.
+  const latestFirst = (["now", "boot"] as const).flatMap((since) => broken.filter((rule) => rule.since === since));
   return (
     <Panel name="rules" title="Rules">
       <div role="status">
@@ -54,7 +56,7 @@ export function Rules({
               : `All ${checked} rules about the kernel's state hold.`}
           </p>
         ) : (
-          broken.map((rule) => (
+          latestFirst.map((rule) => (
             <article class="violation" key={rule.id + rule.detail}>
               <p>
                 <b>{rule.id}</b> {rule.since === "boot" ? "is broken since the boot" : "is broken by this step"}
