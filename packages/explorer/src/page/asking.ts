@@ -185,7 +185,9 @@ export function useAsking(
     },
     [ask],
   );
-  return { catalogue: first?.catalogue, answer, fault, complain: setFault, busy, open };
+  // A place that was just gone to is asked about once it is drawn: until then what is known is of the one before.
+  const unasked = asking && fault === undefined && hashOf(questionOf(place)) !== about.current;
+  return { catalogue: first?.catalogue, answer, fault, complain: setFault, busy: busy || unasked, open };
 }
 
 const uiOf = ({ cpu, folds }: Place): Partial<Place> => ({
