@@ -76,7 +76,8 @@ export async function runParts<Job extends PolicyJob, Part extends { readonly jo
     });
     return;
   }
-  for (const part of left) {
+  for (const part of parts) {
+    if (!left.includes(part)) continue;
     begin(part);
     const since = performance.now();
     timed(part, await answered(part.job, work), since);

@@ -39,7 +39,7 @@ interface Options extends JsonOption {
   readonly top: number;
   readonly from?: ForeignFormat["name"];
   readonly to?: (typeof TO)[number];
-  readonly calls?: readonly number[];
+  readonly calls?: string;
   readonly output?: string;
 }
 
@@ -108,7 +108,7 @@ export function registerTrace(program: Command, context: CommandContext): void {
       new Option(
         "--calls <list>",
         `convert --to ${TEMPLATES}: numbers of the system calls between the markers, in order (default: the test's)`,
-      ).argParser(callNumbers),
+      ),
     )
     .addOption(
       new Option("-o, --output <file>", "cut, merge, convert: the recording to write; packed where it ends in .zst"),
@@ -239,12 +239,14 @@ function conversion(
       remedy: "write one file for each",
     });
   const one = typeof cpu === "number" ? cpu : cpu[0]!;
-  if (target === TEMPLATES)
+  if (target === TEMPLATES) {
+    const numbers = calls === undefined ? undefined : callNumbers(calls);
     return (sink) => {
-      const { calls: found, ...counted } = exportDrmemtraceTemplates(recording, one, sink, calls);
+      const { calls: found, ...counted } = exportDrmemtraceTemplates(recording, one, sink, numbers);
       context.remark(`templates of the system calls ${found.join(", ")}, in this order; without encodings`);
       return { ...counted, windows: 0 };
     };
+  }
   const write = { din: exportDin, champsim: exportChampSim, drmemtrace: exportDrmemtrace }[target];
   return (sink) => ({ ...write(recording, one, sink), windows: 0 });
 }
