@@ -21,6 +21,10 @@ export interface KeptJob {
 /** Runs in a folder, as one command line uses them. */
 export class KeptRuns {
   private readonly files: KeptFiles;
+  /** Of each job that was looked for: it is kept by what its files said then. */
+  private readonly keys = new WeakMap<KeptJob, string>();
+  /** By the texts of a job: many jobs of a command read the same files. */
+  private readonly inputs = new Map<string, string | undefined>();
   private found = 0;
   private looked = 0;
 
@@ -41,9 +45,10 @@ export class KeptRuns {
    */
   find<Answer>(job: KeptJob): Answer | undefined {
     this.looked++;
-    if (this.fresh) return undefined;
-    const key = keyOf(job);
-    const body = key === undefined ? undefined : this.files.find(key);
+    const key = this.keyOf(job);
+    if (key === undefined) return undefined;
+    this.keys.set(job, key);
+    const body = this.fresh ? undefined : this.files.find(key);
     if (body === undefined) return undefined;
     try {
       const answer = deserialize(body) as Answer;
@@ -55,16 +60,28 @@ export class KeptRuns {
     }
   }
 
-  /** @param answer plain data @param seconds that it took */
+  /** @param job the one that was looked for @param answer plain data @param seconds that it took */
   keep(job: KeptJob, answer: unknown, seconds: number): void {
-    if (seconds < LEAST_SECONDS) return;
-    const key = keyOf(job);
-    if (key !== undefined) this.files.keep(key, serialize(answer));
+    const key = this.keys.get(job);
+    if (key !== undefined && seconds >= LEAST_SECONDS) this.files.keep(key, serialize(answer));
   }
 
   /** How many runs were found, of how many that were looked for. */
   get standing(): { readonly found: number; readonly looked: number } {
     return { found: this.found, looked: this.looked };
+  }
+
+  /** @returns undefined where a file it names cannot be read through: such a run is not kept */
+  private keyOf(job: KeptJob): string | undefined {
+    const { spec, ...rest } = job;
+    const texts = textsIn(rest);
+    const named = texts.join("\0");
+    if (!this.inputs.has(named)) this.inputs.set(named, inputsDigest(texts));
+    const inputs = this.inputs.get(named);
+    if (inputs === undefined) return undefined;
+    const hash = createHash("sha256").update(codeVersion()).update(inputs);
+    // Tells apart what JSON does not: maps, typed arrays, large integers.
+    return hash.update(serialize([spec, rest])).digest("hex");
   }
 }
 
@@ -76,16 +93,6 @@ export const useKeptRuns = (runs: KeptRuns | undefined): void => {
 };
 
 export const keptRuns = (): KeptRuns | undefined => current;
-
-/** @returns undefined where a file it names cannot be read through: such a run is not kept */
-function keyOf(job: KeptJob): string | undefined {
-  const { spec, ...rest } = job;
-  const inputs = inputsDigest(textsIn(rest));
-  if (inputs === undefined) return undefined;
-  const hash = createHash("sha256").update(codeVersion()).update(inputs);
-  // Tells apart what JSON does not: maps, typed arrays, large integers.
-  return hash.update(serialize([spec, rest])).digest("hex");
-}
 
 /** Texts at any depth of plain data. */
 function textsIn(value: unknown): string[] {

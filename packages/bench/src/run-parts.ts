@@ -53,42 +53,39 @@ export async function runParts<Job extends PolicyJob, Part extends { readonly jo
 ): Promise<void> {
   const named = parts.every(({ job }) => job.policies.every(isNamed));
   const runs = named ? keptRuns() : undefined;
-  const isLeft = (part: Part): boolean => {
-    const answer = runs?.find<Answer>(sentOf(part.job));
-    if (answer === undefined) return true;
-    begin(part);
-    keep(part, answer);
-    return false;
-  };
-  const left = queue.filter(isLeft);
+  // Those not found among what was kept, in their order, each with what is sent of it.
+  const left = new Map<Part, Job>();
+  for (const part of parts) {
+    const sent = { ...part.job, policies: policyNames(part.job) };
+    const answer = runs?.find<Answer>(sent);
+    if (answer === undefined) left.set(part, sent);
+    else {
+      begin(part);
+      keep(part, answer);
+    }
+  }
   const timed = (part: Part, answer: Answer | InputError, since: number): void => {
-    if (!(answer instanceof InputError)) runs?.keep(sentOf(part.job), answer, (performance.now() - since) / 1000);
+    if (!(answer instanceof InputError)) runs?.keep(left.get(part)!, answer, (performance.now() - since) / 1000);
     keep(part, answer);
   };
   const file = fileURLToPath(new URL(WORKER, import.meta.url));
   // A worker is told of policies by name: it has none of the caller's own.
   if (existsSync(file) && named) {
-    await inWorkers(file, availableParallelism(), left, begin, async (part, ask) => {
+    const waiting = queue.filter((part) => left.has(part));
+    await inWorkers(file, availableParallelism(), waiting, begin, async (part, ask) => {
       const since = performance.now();
-      const message = await ask<WorkerMessage>(sentOf(part.job));
+      const message = await ask<WorkerMessage>(left.get(part));
       const answer = message.kind === "bad-input" ? new InputError(message.fault) : answerIn(message);
       if (answer !== undefined) timed(part, answer, since);
     });
     return;
   }
-  for (const part of parts) {
-    if (!left.includes(part)) continue;
+  for (const part of left.keys()) {
     begin(part);
     const since = performance.now();
     timed(part, await answered(part.job, work), since);
   }
 }
-
-/** As a worker is sent it. */
-const sentOf = <Job extends PolicyJob>(job: Job): Job => ({
-  ...job,
-  policies: policyNames(job),
-});
 
 async function answered<Job extends NamedKernels, Answer>(
   job: Job,

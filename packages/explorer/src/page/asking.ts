@@ -1,5 +1,5 @@
 /** What the page asks its worker, and what it hears: answers to the newest question alone. */
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type First, firstStep, isFirstKernel } from "../first.js";
 import { hashOf, type Place } from "../hash.js";
 import type { Catalogue } from "../model/choices.js";
@@ -58,6 +58,8 @@ export function useAsking(
   const [answer, setAnswer] = useState<Answer | undefined>(undefined);
   const [fault, setFault] = useState<Fault | undefined>(undefined);
   const [busy, setBusy] = useState(true);
+  const question = useMemo(() => questionOf(place), [place]);
+  const named = useMemo(() => hashOf(question), [question]);
   const asked = useRef(0);
   const about = useRef("");
   const latest = useRef(place);
@@ -152,13 +154,11 @@ export function useAsking(
 
   useEffect(() => {
     if (!asking) return;
-    const question = questionOf(place);
-    const now = hashOf(question);
-    if (now === about.current) return;
+    if (named === about.current) return;
     const step = firstStep(question);
     // It is on its way, and the worker would take longer.
     if (step !== undefined && !first) return;
-    about.current = now;
+    about.current = named;
     if (step === undefined || !first) {
       ask({ place: question });
       return;
@@ -168,7 +168,7 @@ export function useAsking(
     setBusy(false);
     setFault(undefined);
     setAnswer({ kind: "answer", number, view: first.views[step]!, steps: first.steps, took: 0 });
-  }, [place, asking, ask, first]);
+  }, [question, named, asking, ask, first]);
 
   const open = useCallback(
     (files: readonly Dropped[]) => {
@@ -186,7 +186,7 @@ export function useAsking(
     [ask],
   );
   // A place that was just gone to is asked about once it is drawn: until then what is known is of the one before.
-  const unasked = asking && fault === undefined && hashOf(questionOf(place)) !== about.current;
+  const unasked = asking && fault === undefined && named !== about.current;
   return { catalogue: first?.catalogue, answer, fault, complain: setFault, busy: busy || unasked, open };
 }
 
