@@ -4,6 +4,7 @@
  * public enums.
  */
 import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { assemble } from "@kreplica/di";
 import { expect, test } from "vitest";
 import type { NumaMachine } from "../src/index.js";
@@ -62,10 +63,13 @@ test("the hardware has never heard of what runs on it", () => {
   expect(files.length).toBeGreaterThan(20);
   for (const file of files) {
     const lines = readFileSync(new URL(file, folder), "utf8").split("\n");
+    // WebAssembly calls what it compiles by one of the words.
+    const own = file === join("wasm", "host.ts") ? "Module" : "";
     lines.forEach((line, number) =>
-      expect(/\b(linux|kernels?|modules?|replicat\w*|replicas?)\b/i.test(line), `${file}:${number + 1}: ${line}`).toBe(
-        false,
-      ),
+      expect(
+        /\b(linux|kernels?|modules?|replicat\w*|replicas?)\b/i.test(own === "" ? line : line.replaceAll(own, "")),
+        `${file}:${number + 1}: ${line}`,
+      ).toBe(false),
     );
   }
 });
