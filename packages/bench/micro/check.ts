@@ -5,11 +5,11 @@
  *
  * In packages/bench: npm run micro -- check [runs] [nodes] [all]
  *
- * Measured (Node 20.20.2, 2 cores shared with other work, best of three, user time, thousand steps a second): 1 node 39
- * to 75, 2 nodes 43 to 86, 3 nodes 40 to 60, 8 nodes 28 to 34. With every run done on a single-copy kernel too, 60 to
- * 70 % of that. All families, 96 runs, on two nodes, with other work on both cores: 24 to 41.
+ * Measured (Node 20.20.2, 2 cores shared with other work at a load of 8, 150 runs, user time, thousand steps a second;
+ * in brackets with every run done on a single-copy kernel too): 1 node 104 to 162 (88 to 115), 2 nodes 88 to 116 (69 to
+ * 86), 8 nodes 40 to 60 (34 to 47). See docs/speed.md.
  */
-import { CheckedSystem, CORE_FAMILIES, FAMILIES, Repertoire } from "@kreplica/check";
+import { CheckedSystem, CORE_FAMILIES, Differential, FAMILIES, Repertoire } from "@kreplica/check";
 import { smallImage, smallMachine } from "@kreplica/kernel";
 import type { BootOptions } from "../src/boot.js";
 
@@ -20,9 +20,9 @@ const families = process.argv[4] === "all" ? FAMILIES : CORE_FAMILIES;
 const STEPS = 200;
 const repertoire = new Repertoire(families);
 
-/** Steps a second of user time, in the best of three rounds. */
-function rate(options: BootOptions): number {
-  const system = new CheckedSystem(options, { families });
+/** Steps a second of user time, in the best of three rounds. @param twin whether a single copy does each run too */
+function rate(options: BootOptions, twin: boolean): number {
+  const system = twin ? new Differential(options, "end", families) : new CheckedSystem(options, { families });
   let best = 0;
   for (let round = 0; round < 3; round++) {
     const lists = Array.from({ length: runs }, (_, run) => repertoire.drawRun(round * runs + run, STEPS));
@@ -43,8 +43,9 @@ for (const count of nodes) {
         pti,
         image: smallImage(),
       };
+      const [alone, both] = [false, true].map((twin) => Math.round(rate(options, twin)).toLocaleString("en"));
       console.log(
-        `${count} nodes, ${levels} levels, KPTI ${pti ? "on " : "off"}  ${Math.round(rate(options)).toLocaleString("en")} steps a second`,
+        `${count} nodes, ${levels} levels, KPTI ${pti ? "on " : "off"}  ${alone!} steps a second, ${both!} with a single copy beside it`,
       );
     }
   }

@@ -17,7 +17,7 @@ export class CachedWatch {
   /** Of each CPU alone. */
   private readonly own = new Map<CpuId, number>();
   /** Of the kernel as a whole, when CPUs were looked at last. */
-  private seen: readonly number[] = [];
+  private seen = { stores: -1, shootdowns: -1, online: -1, writes: -1, userShootdowns: -1 };
   /** CPUs looked at so far: the price of it all. */
   looks = 0;
 
@@ -29,18 +29,31 @@ export class CachedWatch {
   afterStep(known: readonly Finding[] = []): void {
     const { machine, cpus, entries, switcher } = this.parts;
     const { counts } = switcher;
-    const now = [entries.stores, cpus.shootdowns, cpus.online.size, counts.writes, counts.shootdowns];
-    const all = now.some((count, index) => count !== this.seen[index]);
-    this.seen = now;
+    const { seen } = this;
+    const all =
+      entries.stores !== seen.stores ||
+      cpus.shootdowns !== seen.shootdowns ||
+      cpus.online.size !== seen.online ||
+      counts.writes !== seen.writes ||
+      counts.shootdowns !== seen.userShootdowns;
+    if (all)
+      this.seen = {
+        stores: entries.stores,
+        shootdowns: cpus.shootdowns,
+        online: cpus.online.size,
+        writes: counts.writes,
+        userShootdowns: counts.shootdowns,
+      };
+    const report = (id: string, detail: string): void => {
+      if (!known.some((each) => each.id === id)) throw new CheckFailure(id, detail);
+    };
     for (const cpu of cpus.online) {
       // A CPU that is not lazy any more answers for what it missed.
       const own = machine.cpu(cpu).cached.fills * 2 + (switcher.isLazy(cpu) ? 1 : 0);
       if (!all && this.own.get(cpu) === own) continue;
       this.own.set(cpu, own);
       this.looks++;
-      this.reader.look(cpu, (id, detail) => {
-        if (!known.some((each) => each.id === id)) throw new CheckFailure(id, detail);
-      });
+      this.reader.look(cpu, report);
     }
   }
 }

@@ -202,7 +202,8 @@ export class CheckedSystem implements Subject {
 
   /** Frames free now, in the order of the machine's nodes. */
   freeFrames(): number[] {
-    return this.parts.machine.nodes.map((node) => this.parts.allocator.freeFrames(node));
+    const { machine, allocator } = this.parts;
+    return machine.nodes.map((node) => allocator.freeFrames(node));
   }
 
   /** Whether an operation is about what users see: processes, their pages, CPUs. */

@@ -2,13 +2,14 @@
  * The processes of a kernel under check, each with the model of what it may see; and what a user's access comes to,
  * against that model.
  */
-import { PAGE, slotRange, walkRange } from "@kreplica/hw-x86/api";
+import { addressOfFrame, type Frame, PAGE, type PageRange, slotRange, walkRange } from "@kreplica/hw-x86/api";
 import type { CpuId } from "@kreplica/hw-x86";
 import type { BootParts } from "@kreplica/kernel";
 import {
   type AccessKind,
   frameAt,
   LDT_PAGES,
+  LDT_SLOT,
   ldtAddress,
   type Process,
   Processes,
@@ -17,7 +18,7 @@ import {
 } from "@kreplica/mm-core";
 import { CheckFailure } from "./check-failure.js";
 import type { TableWatch } from "./table-watch.js";
-import { type UserModel, WORD_BYTES, WORDS } from "./user-model.js";
+import { pageNumber, type UserModel, WORD_BYTES, WORDS } from "./user-model.js";
 
 /** Steps between two walks through all pages of a process. */
 const PAGES_EVERY = 25;
@@ -36,6 +37,8 @@ export class Population {
   live: readonly Live[] = [];
   /** Pages that a reader reached in the middle of an operation, in this run. */
   readonly probed = new Set<bigint>();
+  /** All that user mode may map. */
+  private readonly users: PageRange;
   private turn = 0;
   private faultsBefore = { taken: 0, spurious: 0 };
 
@@ -46,6 +49,7 @@ export class Population {
     this.processes = parts.assembly.get(Processes);
     this.switcher = parts.assembly.get(SwitchMm);
     this.userFrames = parts.assembly.get(UserFrames);
+    this.users = slotRange(parts.layout.levels, 0, 255);
   }
 
   /** Page faults since the run began. */
@@ -84,10 +88,8 @@ export class Population {
     for (const node of space.pgdNodes) {
       const pgd = space.pgd(node);
       const root = view.kernelRoot(node);
-      for (let slot = layout.kernelBoundary; slot < 512; slot++) {
-        if (entries.low(pgd, slot) !== entries.low(root, slot) || entries.high(pgd, slot) !== entries.high(root, slot))
-          throw new CheckFailure("F2", `kernel slot ${slot} of a PGD differs from node ${node}'s root`);
-      }
+      const slot = entries.memory.nextDifference(pgd, root, layout.kernelBoundary, 511);
+      if (slot < 512) throw new CheckFailure("F2", `kernel slot ${slot} of a PGD differs from node ${node}'s root`);
     }
   }
 
@@ -104,9 +106,10 @@ export class Population {
     this.processes.run(who.process, cpu);
     const word = value % WORDS;
     const outcome = this.processes.access(cpu, address + BigInt(word * WORD_BYTES), kind, value);
-    who.model.grow(address >> 12n);
-    const page = who.model.pages.get(address >> 12n);
-    const allowed = who.model.allows(address >> 12n, kind);
+    const number = pageNumber(address);
+    who.model.grow(number);
+    const page = who.model.pages.get(number);
+    const allowed = who.model.allows(number, kind);
     if (outcome === "oom") return;
     if ((outcome === "ok") !== allowed)
       throw new CheckFailure(
@@ -114,7 +117,7 @@ export class Population {
         `${kind} of 0x${address.toString(16)} on CPU ${cpu} came to ${outcome}, and ${allowed ? "is" : "is not"} allowed`,
       );
     if (outcome !== "ok" || !page) return;
-    if (kind === "write") page.values[word] = value;
+    if (kind === "write") who.model.write(number, word, value);
     else if (this.processes.lastValue !== page.values[word])
       throw new CheckFailure(
         "F7",
@@ -122,7 +125,7 @@ export class Population {
       );
     const frame = this.parts.machine.cpu(cpu).lastFrame;
     const truth = who.process.space.lookup(address);
-    const within = truth?.level === 2 ? Number((address >> 12n) & 511n) : 0;
+    const within = truth?.level === 2 ? number % 512 : 0;
     if (!truth || truth.frame + within !== frame)
       throw new CheckFailure(
         "G6",
@@ -142,16 +145,16 @@ export class Population {
   /** F7: the LDT's own pages, and under KPTI what each half of each PGD leads to at one of its two places. */
   private compareDescriptors({ id, space, ldt }: Process, { descriptors }: UserModel): void {
     const { entries, layout, machine } = this.parts;
-    const read = (frames: readonly (number | undefined)[], whose: string): void => {
-      const pages = descriptors.size === 0 ? 0 : Math.floor(Math.max(...descriptors.keys()) / 512) + 1;
-      if (frames.length !== pages || frames.includes(undefined))
+    const pages = descriptors.size === 0 ? 0 : Math.floor(Math.max(...descriptors.keys()) / 512) + 1;
+    const read = (frames: readonly Frame[], whose: string): void => {
+      if (frames.length !== pages)
         throw new CheckFailure(
           "F7",
           `the LDT of process ${id}, ${whose}, has ${frames.length} pages, and should have ${pages}`,
         );
       frames.forEach((frame, page) => {
         for (const entry of [0, 1, 510, 511].map((each) => page * 512 + each)) {
-          const found = machine.memory.read64((BigInt(frame!) << 12n) + BigInt((entry % 512) * 8));
+          const found = machine.memory.read64(addressOfFrame(frame) + BigInt((entry % 512) * 8));
           if (found !== (descriptors.get(entry) ?? 0n))
             throw new CheckFailure(
               "F7",
@@ -162,35 +165,34 @@ export class Population {
     };
     read(ldt?.frames ?? [], "in memory");
     if (!layout.pti) return;
+    const start = ldtAddress(layout.levels, 0);
     for (const node of space.pgdNodes) {
       for (const half of [0, 1]) {
-        const at = (page: number) =>
-          frameAt(
-            entries.memory,
-            space.pgd(node) + half,
-            layout.levels,
-            ldtAddress(layout.levels, 0) + BigInt(page) * PAGE,
-          );
-        const mapped = Array.from({ length: 2 * LDT_PAGES }, (_, page) => page).filter(
-          (page) => at(page) !== undefined,
-        );
-        read(mapped.map(at), `in the ${half ? "user" : "kernel"} half on node ${node}`);
+        const root = space.pgd(node) + half;
+        const mapped: Frame[] = [];
+        // Nothing in the slot maps nothing at either place.
+        const pages = entries.low(root, LDT_SLOT) === 0 ? 0 : 2 * LDT_PAGES;
+        for (let page = 0; page < pages; page++) {
+          const frame = frameAt(entries.memory, root, layout.levels, start + BigInt(page) * PAGE);
+          if (frame !== undefined) mapped.push(frame);
+        }
+        read(mapped, `in the ${half ? "user" : "kernel"} half on node ${node}`);
       }
     }
   }
 
   private comparePages(process: Process, model: UserModel): void {
     for (const [page, wanted] of model.pages) {
-      const found = process.space.lookup(page << 12n);
-      wanted.values.forEach((value, word) => {
-        const frame = found && found.frame + (found.level === 2 ? Number(page & 511n) : 0);
+      const found = process.space.lookup(BigInt(page) * PAGE);
+      const frame = found && found.frame + (found.level === 2 ? page % 512 : 0);
+      for (let word = 0; word < WORDS; word++) {
         const held = frame === undefined ? 0 : this.parts.machine.memory.read32(frame, (word * WORD_BYTES) / 4);
-        if (held !== value)
+        if (held !== wanted.values[word])
           throw new CheckFailure(
             found ? "F7" : "F8",
-            `page 0x${page.toString(16)} ${found ? `holds ${held}` : "is not mapped"}, was written ${value}`,
+            `page 0x${page.toString(16)} ${found ? `holds ${held}` : "is not mapped"}, was written ${wanted.values[word]!}`,
           );
-      });
+      }
       if (found?.writable && !wanted.writable)
         throw new CheckFailure("F8", `page 0x${page.toString(16)} is writable and should not be`);
     }
@@ -207,26 +209,19 @@ export class Population {
   private compareAccounts(process: Process): void {
     const { entries, layout } = this.parts;
     let mapped = 0;
-    walkRange(
-      entries.memory,
-      process.space.pgd(process.space.pgdNodes[0]!),
-      layout.levels,
-      slotRange(layout.levels, 0, 255),
-      {
-        leaf(_address, level) {
-          mapped += level === 2 ? 512 : 1;
-        },
+    walkRange(entries.memory, process.space.pgd(process.space.pgdNodes[0]!), layout.levels, this.users, {
+      leaf(_address, level) {
+        mapped += level === 2 ? 512 : 1;
       },
-    );
+    });
     if (mapped !== process.rss)
       throw new CheckFailure("F8", `process ${process.id} counts ${process.rss} pages, its tables map ${mapped}`);
     this.compareLocked(process);
   }
 
   private compareLocked(process: Process): void {
-    const locked = process.vmas
-      .all()
-      .reduce((sum, vma) => sum + (vma.locked ? Number((vma.end - vma.start) >> 12n) : 0), 0);
+    let locked = 0;
+    for (const vma of process.vmas.all()) if (vma.locked) locked += Number((vma.end - vma.start) >> 12n);
     if (locked !== process.locked)
       throw new CheckFailure("F8", `process ${process.id} counts ${process.locked} locked pages, its areas ${locked}`);
   }

@@ -20,6 +20,10 @@ export class TableWatch {
   private readonly owners = new Map<Frame, AddressSpace>();
   /** User slots of PGDs that ever held something: few, and all others are empty since the page was cleared. */
   private readonly slots = new Set<number>();
+  /** The table stored to last, and what is known of it; NONE when it may have changed. */
+  private last: Frame = NONE;
+  private lastOwner: AddressSpace | undefined;
+  private lastIsTable = false;
   /** Whether table pages came or went since `owners` was filled. */
   private stale = true;
   private probe: { readonly store: number; readonly run: () => void } | undefined;
@@ -32,6 +36,7 @@ export class TableWatch {
       const frame = allocate(node, order, gfp);
       if (frame !== NONE && gfp.purpose === "page-table") {
         this.stale = true;
+        this.last = NONE;
         for (let each = 0; each < 1 << order; each++) this.tables.add(frame + each);
       }
       return frame;
@@ -40,17 +45,24 @@ export class TableWatch {
       for (let each = frame; each < frame + (1 << order); each++) {
         if (!this.tables.delete(each)) continue;
         this.stale = true;
+        this.last = NONE;
         this.notPointedTo(each);
       }
       free(frame, order);
     };
     entries.observe((table, index) => {
       this.stores++;
-      const space = this.owners.get(table);
+      // A PGD is filled by some hundred stores in a row.
+      if (table !== this.last) {
+        this.last = table;
+        this.lastOwner = this.owners.get(table);
+        this.lastIsTable = this.tables.has(table);
+      }
+      const space = this.lastOwner;
       if (space) {
         this.dirty.add(space);
         if (index < parts.layout.kernelBoundary) this.slots.add(index);
-      } else if (!this.tables.has(table)) this.kernelStores = true;
+      } else if (!this.lastIsTable) this.kernelStores = true;
       const { probe } = this;
       if (probe && this.stores === probe.store) {
         this.probe = undefined;
@@ -96,13 +108,25 @@ export class TableWatch {
   /** Remembers which pages are PGDs; spaces come, go, grow and shrink in few operations. */
   private noteOwners(): void {
     this.stale = false;
-    const known = new Set(this.owners.keys());
-    this.owners.clear();
+    let pages = 0;
+    let changed = false;
     for (const space of this.parts.spaces.all) {
       for (const node of space.pgdNodes) {
         const pgd = space.pgd(node);
         if (!this.tables.has(pgd))
           this.fail("F6", `the PGD of node ${node} of a live process (space ${space.id}) was freed`);
+        pages += PGD_PAGES;
+        changed ||= this.owners.get(pgd) !== space;
+      }
+    }
+    // Most tables that come and go are lower ones.
+    if (!changed && pages === this.owners.size) return;
+    const known = new Set(this.owners.keys());
+    this.owners.clear();
+    this.last = NONE;
+    for (const space of this.parts.spaces.all) {
+      for (const node of space.pgdNodes) {
+        const pgd = space.pgd(node);
         for (let page = pgd; page < pgd + PGD_PAGES; page++) {
           this.owners.set(page, space);
           if (!known.has(page)) this.noteSlots(page);
@@ -113,7 +137,9 @@ export class TableWatch {
 
   /** What was stored before anyone knew the page is a PGD. */
   private noteSlots(pgd: Frame): void {
-    for (let slot = 0; slot < this.parts.layout.kernelBoundary; slot++)
+    const { memory } = this.parts.entries;
+    const last = this.parts.layout.kernelBoundary - 1;
+    for (let slot = 0; (slot = memory.nextEntry(pgd, slot, last)) <= last; slot++)
       if (this.parts.entries.low(pgd, slot) & 1) this.slots.add(slot);
   }
 
@@ -144,7 +170,7 @@ export class TableWatch {
       if (machine.memory.nodeOf(pgd) !== node && view.holders.length > 1)
         this.fail("F6", `the PGD of node ${node} of space ${space.id} lies on node ${machine.memory.nodeOf(pgd)}`);
       if (!layout.pti) continue;
-      for (let slot = 0; slot < 256; slot++) {
+      for (let slot = 0; (slot = entries.memory.nextEntry(pgd, slot, 255)) < 256; slot++) {
         const lo = entries.low(pgd, slot);
         if (!(lo & 1)) continue;
         if (!(entries.high(pgd, slot) >>> 31))
@@ -159,12 +185,9 @@ export class TableWatch {
     for (const node of others) {
       const pgd = space.pgd(node);
       for (let half = 0; half <= (layout.pti ? 1 : 0); half++) {
-        for (let slot = 0; slot < layout.kernelBoundary; slot++) {
-          if (
-            entries.low(pgd + half, slot) === entries.low(canonical + half, slot) &&
-            entries.high(pgd + half, slot) === entries.high(canonical + half, slot)
-          )
-            continue;
+        const last = layout.kernelBoundary - 1;
+        const next = (from: number): number => entries.memory.nextDifference(pgd + half, canonical + half, from, last);
+        for (let slot = next(0); slot <= last; slot = next(slot + 1)) {
           const present = (entries.low(pgd + half, slot) & 1) !== 0;
           if (slot === LDT_SLOT)
             this.fail(

@@ -65,4 +65,13 @@ export const canonical = (address: bigint, levels: 4 | 5): bigint =>
 
 /** Index into the table of a level: 1 PTE, 2 PMD, 3 PUD, 4 PGD or P4D, 5 PGD. @returns 0 to 511 */
 export const tableIndex = (address: bigint, level: number): number =>
-  Number((address >> BigInt(12 + 9 * (level - 1))) & 511n);
+  level > 3 ? upperIndex(upperPage(address), level) : lowerIndex(lowerPage(address), level);
+
+/** Bits 12 to 38 of an address, for {@link lowerIndex}: a walk takes its three indices from one number. */
+export const lowerPage = (address: bigint): number => Number((address >> 12n) & 0x7ff_ffffn);
+/** Bits 39 to 63 of an address, for {@link upperIndex}. */
+export const upperPage = (address: bigint): number => Number(address >> 39n);
+/** {@link tableIndex} of a level from 1 to 3. @param page of {@link lowerPage} */
+export const lowerIndex = (page: number, level: number): number => (page >>> (9 * (level - 1))) & 511;
+/** {@link tableIndex} of level 4 or 5. @param page of {@link upperPage} */
+export const upperIndex = (page: number, level: number): number => (page >>> (9 * (level - 4))) & 511;

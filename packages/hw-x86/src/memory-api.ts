@@ -22,6 +22,18 @@ export interface PhysMemory {
   read32(frame: Frame, word: number): number;
   /** Hot. Increments {@link version} of the frame. */
   write32(frame: Frame, word: number, value: number): void;
+  /**
+   * Hot. Finds what a table holds among zeroes.
+   * @param first @param last entries of the table, 0 to 511
+   * @returns the first of them whose low half is not zero, present or not; `last + 1` where all are
+   */
+  nextEntry(table: Frame, first: number, last: number): number;
+  /**
+   * Hot. Compares two tables, entry by entry.
+   * @param first @param last entries to compare, 0 to 511
+   * @returns the first of them that differs in any bit; `last + 1` where none does
+   */
+  nextDifference(table: Frame, other: Frame, first: number, last: number): number;
   /** Times the frame was written, modulo 2^32: lets decoded code and cached checks notice a change. */
   version(frame: Frame): number;
   /** Copies 4096 bytes. */

@@ -74,6 +74,27 @@ export class SparseMemory implements PhysMemory {
     this.arena[(slot << 10) | word] = value;
   }
 
+  nextEntry(table: number, first: number, last: number): number {
+    const slot = this.slots[this.place(table)]!;
+    if (slot === 0) return last + 1;
+    const { arena } = this;
+    const page = slot << 10;
+    let index = first;
+    while (index <= last && arena[page | (index << 1)] === 0) index++;
+    return index;
+  }
+
+  nextDifference(table: number, other: number, first: number, last: number): number {
+    const mine = this.slots[this.place(table)]!;
+    const theirs = this.slots[this.place(other)]!;
+    if (mine === theirs) return last + 1;
+    const { arena } = this;
+    const end = (last << 1) + 2;
+    let word = first << 1;
+    while (word < end && arena[(mine << 10) | word] === arena[(theirs << 10) | word]) word++;
+    return word >>> 1;
+  }
+
   version(frame: number): number {
     return this.versions[this.place(frame)]!;
   }

@@ -40,6 +40,9 @@ export function slotRange(levels: number, first: number, last: number): PageRang
  */
 export type Visit<T> = (at: T, level: number, index: number, base: bigint) => T | undefined | false;
 
+/** The first entry of a table from `first` to `last` that is worth a visit; `last + 1` where none is. */
+export type NextEntry<T> = (at: T, first: number, last: number) => number;
+
 interface Walk<T> {
   readonly levels: number;
   /** Indices of the first and last page of the range, by level. */
@@ -47,6 +50,7 @@ interface Walk<T> {
   readonly last: readonly number[];
   readonly visit: Visit<T>;
   readonly leave: ((at: T, level: number, index: number, below: T) => void) | undefined;
+  readonly next: NextEntry<T> | undefined;
   /** Base of the upper half's entries in the top-level table. */
   readonly upper: bigint;
 }
@@ -56,6 +60,7 @@ interface Walk<T> {
  * before the next; non-canonical addresses have none.
  * @param levels of `top`, 1 to 5: a table within a tree can be walked alone
  * @param leave told of an entry once all below it was visited
+ * @param next passes over entries that need no visit; all are visited when absent
  * @returns whether the walk came to its end
  */
 export function walkTables<T>(
@@ -64,6 +69,7 @@ export function walkTables<T>(
   top: T,
   visit: Visit<T>,
   leave?: (at: T, level: number, index: number, below: T) => void,
+  next?: NextEntry<T>,
 ): boolean {
   if (range.pages < 1) return true;
   const bits = BigInt(12 + 9 * levels);
@@ -80,16 +86,17 @@ export function walkTables<T>(
       found.push(page % 512);
     return found;
   };
-  const walk = { levels, first: indices(from), last: indices(to), visit, leave, upper: gap };
+  const walk = { levels, first: indices(from), last: indices(to), visit, leave, next, upper: gap };
   return below(walk, top, levels, 0n, true, true);
 }
 
 /** @param onFirst @param onLast whether the range begins, ends, within this table */
 function below<T>(walk: Walk<T>, at: T, level: number, base: bigint, onFirst: boolean, onLast: boolean): boolean {
-  const { visit, leave } = walk;
+  const { visit, leave, next } = walk;
   const first = onFirst ? walk.first[level]! : 0;
   const last = onLast ? walk.last[level]! : 511;
   for (let index = first; index <= last; index++) {
+    if (next && (index = next(at, index, last)) > last) break;
     const origin = index >= 256 && level === walk.levels ? walk.upper : base;
     const lower = visit(at, level, index, origin);
     if (lower === undefined) continue;
@@ -122,7 +129,7 @@ export interface RangeVisitor {
 
 /** Visits what is present in a range of a root. @param levels of the root, 1 to 5 */
 export function walkRange(
-  memory: Pick<PhysMemory, "read32">,
+  memory: Pick<PhysMemory, "read32" | "nextEntry">,
   root: Frame,
   levels: number,
   range: PageRange,
@@ -146,5 +153,7 @@ export function walkRange(
       return follow === false ? undefined : lower;
     },
     left && ((table, level, index, lower) => left.call(visitor, level, lower, table, index)),
+    // What is absent and zero makes up most of most tables.
+    (table, first, last) => memory.nextEntry(table, first, last),
   );
 }

@@ -73,6 +73,34 @@ describe("is not kept by memory", () => {
       "frames are equal when their bytes are",
       (right) => ({ equalFrames: (a, b) => right.read32(a, 0) === right.read32(b, 0) }),
     ],
+    "that passes over entries without P": [
+      "a table is searched for what it holds",
+      (right) => ({
+        nextEntry: (table, first, last) => {
+          let at = first;
+          while (at <= last && (right.read32(table, at * 2) & 1) === 0) at++;
+          return at;
+        },
+      }),
+    ],
+    "that searches a table to its end": [
+      "a table is searched for what it holds",
+      (right) => ({ nextEntry: (table, first) => right.nextEntry(table, first, 511) }),
+    ],
+    "that compares low halves alone": [
+      "tables are compared entry by entry",
+      (right) => ({
+        nextDifference: (table, other, first, last) => {
+          let at = first;
+          while (at <= last && right.read32(table, at * 2) === right.read32(other, at * 2)) at++;
+          return at;
+        },
+      }),
+    ],
+    "that compares a table to its end": [
+      "tables are compared entry by entry",
+      (right) => ({ nextDifference: (table, other, first) => right.nextDifference(table, other, first, 511) }),
+    ],
     "that does not count copies": [
       "a change shows in the version",
       (right) => {

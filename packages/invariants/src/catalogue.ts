@@ -64,9 +64,10 @@ export function inOrder<Row extends Invariant<never>>(rows: readonly Row[]): Row
   }
   const letters = [...new Set([...GROUPS.keys(), ...rows.map(({ id }) => groupOf(id))])];
   const number = (id: string): number => Number(/\d+$/.exec(id)?.[0] ?? 0);
-  return [...rows].sort(
-    (a, b) => letters.indexOf(groupOf(a.id)) - letters.indexOf(groupOf(b.id)) || number(a.id) - number(b.id),
-  );
+  return rows
+    .map((row) => ({ row, letter: letters.indexOf(groupOf(row.id)), number: number(row.id) }))
+    .sort((a, b) => a.letter - b.letter || a.number - b.number)
+    .map(({ row }) => row);
 }
 
 /** Letter of the group that an id belongs to: what stands before its number. */

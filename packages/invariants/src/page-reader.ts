@@ -27,7 +27,8 @@ export enum Flag {
   NoExecute = 64,
 }
 
-const flagsOf = (lo: number, hi: number): number =>
+/** Flags of a leaf, by its words. */
+export const flagsOf = (lo: number, hi: number): number =>
   (lo & (Bit.Present | Bit.Writable | Bit.User | Bit.WriteThrough | Bit.CacheDisable)) |
   (lo & Bit.Global ? Flag.Global : 0) |
   (hi >>> 31 ? Flag.NoExecute : 0);
@@ -43,6 +44,8 @@ export interface WindowEntries {
   readonly lo: Uint32Array;
   readonly hi: Uint32Array;
   readonly tables: readonly [Frame, Frame];
+  /** Indices of entries that are not zero, ascending. */
+  readonly used: readonly number[];
 }
 
 /** The PTE page an entry of a window names, or -1. @param slot 0 to 1023 */
@@ -82,16 +85,18 @@ export class PageReader {
     const lo = new Uint32Array(1024);
     const hi = new Uint32Array(1024);
     const tables: [Frame, Frame] = [-1, -1];
+    const used: number[] = [];
     for (const half of [0, 1] as const) {
       const found = this.entry(root, this.layout.kernelMap + BigInt(half) * 0x4000_0000n, 2);
       if (!found) continue;
       tables[half] = found.table;
-      for (let index = 0; index < 512; index++) {
+      for (let index = 0; (index = this.memory.nextEntry(found.table, index, 511)) < 512; index++) {
         lo[half * 512 + index] = this.memory.read32(found.table, index * 2);
         hi[half * 512 + index] = this.memory.read32(found.table, index * 2 + 1);
+        used.push(half * 512 + index);
       }
     }
-    return { lo, hi, tables };
+    return { lo, hi, tables, used };
   }
 
   /** Reads `pages` pages from an address in the last two gigabytes, or wherever no 1 GiB leaf is. */

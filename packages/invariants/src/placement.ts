@@ -1,10 +1,10 @@
 /** Group A: where copies are, what is in them, and what must not be copied. */
-import { hex, isLeaf, isPresent, PAGE, pagesBetween } from "@kreplica/hw-x86/api";
+import { bytesOf, hex, isLeaf, isPresent, PAGE, pagesBetween } from "@kreplica/hw-x86/api";
 import { descriptorAddress, directAddress, imageAddress, imageFrame, sameBytes } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
 import { Flag, type Pages } from "./page-reader.js";
 import type { Part, Subject } from "./subject.js";
-import { compareWindow } from "./window.js";
+import { type Compared, compareWindow } from "./window.js";
 
 const at = (part: Part, page: number): string => `${part.name} page ${page} (${hex(part.start + BigInt(page) * PAGE)})`;
 
@@ -98,12 +98,15 @@ export const PLACEMENT: readonly Invariant<Subject>[] = [
       "same pfn (or both hole)",
     check(subject, verdict) {
       if (!subject.isReplicated) return verdict.skip();
-      compareWindow(subject, (address, node, mine, theirs) => {
-        if (mine.frame !== theirs.frame || (mine.flags & Flag.Present) !== (theirs.flags & Flag.Present)) {
-          verdict.fail(
-            `${hex(address)}: node ${node} has ${mine.flags & Flag.Present ? `frame ${mine.frame}` : "a hole"}, node ${subject.holders[0]} ${theirs.flags & Flag.Present ? `frame ${theirs.frame}` : "a hole"}`,
-          );
-        }
+      const frames: Compared = {
+        matters: (mine, first) =>
+          mine.frame !== first.frame || (mine.flags & Flag.Present) !== (first.flags & Flag.Present),
+        outside: [...subject.copied.map(bytesOf), ...(subject.kernel.replicatedAreas ?? [])],
+      };
+      compareWindow(subject, frames, (address, node, mine, theirs) => {
+        verdict.fail(
+          `${hex(address)}: node ${node} has ${mine.flags & Flag.Present ? `frame ${mine.frame}` : "a hole"}, node ${subject.holders[0]} ${theirs.flags & Flag.Present ? `frame ${theirs.frame}` : "a hole"}`,
+        );
       });
     },
   },

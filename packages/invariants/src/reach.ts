@@ -34,31 +34,42 @@ export function onlyTablesAreReached(subject: Subject, verdict: Verdict): void {
   const seen = new Set<Frame>();
   interface Step {
     readonly table: Frame;
-    readonly path: string;
+    /** The table that leads here, and by which slot; undefined for a root. */
+    readonly above: Step | undefined;
+    readonly slot: number;
   }
+  /** Slots from the root to a table, `511/510`. */
+  const path = ({ above, slot }: Step): string =>
+    above === undefined ? "" : above.above === undefined ? String(slot) : `${path(above)}/${slot}`;
   /** Whether a table was not met before, and is one that may be gone into. */
-  const isTable = (name: string, { table, path }: Step, level: number): boolean => {
+  const isTable = (name: string, step: Step, level: number): boolean => {
+    const { table } = step;
     if (seen.has(table)) return false;
     seen.add(table);
-    const whose = `${name}${path === "" ? "" : `, slot ${path},`} leads to frame ${table} as a table`;
     const purpose = allocator.purposeOf(table);
-    if (purpose !== undefined && purpose !== "page-table")
+    const isTaken = purpose !== undefined && purpose !== "page-table";
+    if (!isTaken && machine.memory.nodeOf(table) >= 0) return level > 1;
+    const whose = `${name}${step.above ? `, slot ${path(step)},` : ""} leads to frame ${table} as a table`;
+    if (isTaken)
       verdict.fail(`${whose} of level ${level}, which is ${purpose === "free" ? "free" : `handed out as ${purpose}`}`);
-    else if (machine.memory.nodeOf(table) < 0) verdict.fail(`${whose}, where no memory is`);
-    else return level > 1;
+    else verdict.fail(`${whose}, where no memory is`);
     return false;
   };
   for (const { name, root } of everyRoot(subject)) {
-    const top = { table: root, path: "" };
+    const top = { table: root, above: undefined, slot: 0 };
     if (!isTable(name, top, layout.levels)) continue;
-    walkTables<Step>(layout.levels, ALL_PAGES, top, ({ table, path }, level, index) => {
-      const lo = entries.low(table, index);
-      if (!isPresent(lo) || isLeaf(lo, level)) return undefined;
-      const below = {
-        table: frameOf(lo, entries.high(table, index)),
-        path: path === "" ? String(index) : `${path}/${index}`,
-      };
-      return isTable(name, below, level - 1) ? below : undefined;
-    });
+    walkTables<Step>(
+      layout.levels,
+      ALL_PAGES,
+      top,
+      (above, level, slot) => {
+        const lo = entries.low(above.table, slot);
+        if (!isPresent(lo) || isLeaf(lo, level)) return undefined;
+        const below = { table: frameOf(lo, entries.high(above.table, slot)), above, slot };
+        return isTable(name, below, level - 1) ? below : undefined;
+      },
+      undefined,
+      ({ table }, first, last) => entries.memory.nextEntry(table, first, last),
+    );
   }
 }

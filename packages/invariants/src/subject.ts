@@ -2,7 +2,7 @@
 import { type AddressRange, type Frame, type NodeId, PAGE, pagesBetween } from "@kreplica/hw-x86/api";
 import type { AddressSpaces, BootStep, CpuState, KernelTables, SwitchMm, TextUsers } from "@kreplica/mm-core/api";
 import { BOOT_STEPS, bootRoot, imageAddress, imageFrame } from "@kreplica/mm-core/api";
-import { PageReader } from "./page-reader.js";
+import { PageReader, type WindowEntries } from "./page-reader.js";
 import type { WatchedKernel } from "./watched.js";
 import type { BootWitness } from "./witness.js";
 
@@ -50,6 +50,7 @@ export class Subject {
   /** Tables whose leaves were looked through for W+X in this check. */
   readonly searched = new Set<Frame>();
   readonly reader: PageReader;
+  private readonly windows = new Map<Frame, WindowEntries>();
   readonly bootTable: Frame;
   /** Holders, when there are several. */
   readonly holders: readonly NodeId[];
@@ -113,6 +114,13 @@ export class Subject {
    */
   get windowStart(): bigint {
     return this.kernel.layout.kernelMap;
+  }
+
+  /** A root's entries in the window, read once a check: several rules compare them. */
+  window(root: Frame): WindowEntries {
+    let window = this.windows.get(root);
+    if (!window) this.windows.set(root, (window = this.reader.window(root)));
+    return window;
   }
 
   root(node: NodeId): Frame {

@@ -4,7 +4,7 @@ import type { Invariant } from "./invariant.js";
 import { smallTable, type WindowEntries } from "./page-reader.js";
 import { onlyTablesAreReached } from "./reach.js";
 import type { Subject } from "./subject.js";
-import { compareWindow, describeFlags } from "./window.js";
+import { type Compared, compareWindow, describeFlags } from "./window.js";
 
 /** Tables on the way from a root to the window, by `level/index path`: PGD, P4D with 5 levels, PUD, two PMD pages. */
 function privatePath(subject: Subject, root: number): Map<string, number> {
@@ -16,13 +16,16 @@ function privatePath(subject: Subject, root: number): Map<string, number> {
     readonly path: string;
   }
   const window = pagesBetween(subject.windowStart, 1n << 64n);
-  walkTables<Step>(layout.levels, window, { table: root, path: "" }, ({ table, path }, level, index) => {
+  const visit = ({ table, path }: Step, level: number, index: number): Step | undefined => {
     const lo = entries.low(table, index);
     if (level <= 2 || !isPresent(lo) || isLeaf(lo, level)) return undefined;
     const lower = frameOf(lo, entries.high(table, index));
     found.set(`${names[level - 1]} under ${path}${index}`, lower);
     return level > 3 ? { table: lower, path: `${path}${index}/` } : undefined;
-  });
+  };
+  walkTables<Step>(layout.levels, window, { table: root, path: "" }, visit, undefined, ({ table }, first, last) =>
+    entries.memory.nextEntry(table, first, last),
+  );
   return found;
 }
 
@@ -31,7 +34,7 @@ function privateSmallTables(root: number, windows: ReadonlyMap<number, WindowEnt
   const found = new Map<number, number>();
   const mine = windows.get(root)!;
   const others = [...windows].filter(([other]) => other !== root).map(([, window]) => window);
-  for (let slot = 0; slot < 1024; slot++) {
+  for (const slot of mine.used) {
     const table = smallTable(mine, slot);
     if (table !== -1 && !others.some((other) => smallTable(other, slot) === table)) found.set(slot, table);
   }
@@ -67,9 +70,7 @@ export const TABLES: readonly Invariant<Subject>[] = [
     check(subject, verdict) {
       if (!subject.isReplicated) return verdict.skip();
       const { memory } = subject.kernel.entries;
-      const windows = new Map(
-        subject.holders.map((node) => [subject.root(node), subject.reader.window(subject.root(node))]),
-      );
+      const windows = new Map(subject.holders.map((node) => [subject.root(node), subject.window(subject.root(node))]));
       for (const node of subject.holders) {
         const root = subject.root(node);
         for (const [what, table] of privatePath(subject, root)) {
@@ -163,16 +164,12 @@ export const TABLES: readonly Invariant<Subject>[] = [
     sentence: "leaf flags (P,RW,NX,G,PCD/PWT) of a VA in W are equal on all nodes",
     check(subject, verdict) {
       if (!subject.isReplicated) return verdict.skip();
-      compareWindow(
-        subject,
-        (address, node, mine, theirs) => {
-          if (mine.flags !== theirs.flags)
-            verdict.fail(
-              `${hex(address)}: ${describeFlags(mine.flags)} on node ${node}, ${describeFlags(theirs.flags)} on node ${subject.holders[0]}`,
-            );
-        },
-        true,
-      );
+      const rights: Compared = { matters: (mine, first) => mine.flags !== first.flags, outside: [] };
+      compareWindow(subject, rights, (address, node, mine, theirs) => {
+        verdict.fail(
+          `${hex(address)}: ${describeFlags(mine.flags)} on node ${node}, ${describeFlags(theirs.flags)} on node ${subject.holders[0]}`,
+        );
+      });
     },
   },
   {

@@ -26,7 +26,10 @@ export const INVARIANTS: readonly Invariant<never>[] = inOrder<Invariant<never>>
 ]);
 
 /** Rows about a kernel at rest, with those of plugin files. */
-export const stateInvariants = (): readonly Invariant<Subject>[] => [...KERNEL_INVARIANTS, ...extensions().invariants];
+export function stateInvariants(): readonly Invariant<Subject>[] {
+  const { invariants } = extensions();
+  return invariants.length === 0 ? KERNEL_INVARIANTS : [...KERNEL_INVARIANTS, ...invariants];
+}
 
 /** A row by its id, one of a plugin file too. */
 export const invariantOf = (id: string): Invariant<never> | undefined =>

@@ -3,9 +3,9 @@
  * Run it with any test library: it throws when a promise is broken.
  *
  * Promised: what was written is read, in words and in bytes, little end first; a frame that nobody wrote reads as zero;
- * a copy and its source stay apart afterwards; frames are equal when their bytes are; a change of a frame's bytes shows
- * in its version, and a frame that nobody wrote keeps its own; runs ascend and owners follow them; addresses outside
- * 0..2^44 are refused.
+ * a copy and its source stay apart afterwards; frames are equal when their bytes are; a table is searched for what it
+ * holds, and compared with another, entry by entry; a change of a frame's bytes shows in its version, and a frame that
+ * nobody wrote keeps its own; runs ascend and owners follow them; addresses outside 0..2^44 are refused.
  *
  * Left to the implementation: what a write of many bytes adds to a version, what it costs the host, and frames that
  * belong to no node.
@@ -73,6 +73,18 @@ class Bytes {
     return written;
   }
 }
+
+/** Entries that a table is searched over: all of them, its ends, and what lies between. */
+const TABLE_RANGES = [
+  [0, 511],
+  [1, 510],
+  [0, 0],
+  [511, 511],
+] as const;
+const entryWhere = (first: number, last: number, wanted: (entry: number) => boolean): number => {
+  for (let entry = first; entry <= last; entry++) if (wanted(entry)) return entry;
+  return last + 1;
+};
 
 const little = (value: bigint, count: number): number[] =>
   Array.from({ length: count }, (_, n) => Number((value >> BigInt(8 * n)) & 255n));
@@ -165,6 +177,14 @@ export function physMemoryContract(
             `word ${word} of ${name(frame)} is ${memory.read32(frame, word)}, not ${value}`,
           );
         }
+        for (const [first, last] of TABLE_RANGES) {
+          const found = memory.nextEntry(frame, first, last);
+          promised(
+            found === entryWhere(first, last, (entry) => [0, 1, 2, 3].some((n) => wanted[entry * 8 + n] !== 0)),
+            "a table is searched for what it holds",
+            `the first entry of ${name(frame)} from ${first} to ${last} is said to be ${found}`,
+          );
+        }
       }
       for (const frame of frames) {
         for (const other of frames) {
@@ -175,6 +195,20 @@ export function physMemoryContract(
           );
         }
       }
+      frames.forEach((frame, index) => {
+        const other = frames[(index + 1) % frames.length]!;
+        const [mine, theirs] = [model.page(frame), model.page(other)];
+        const differs = (entry: number): boolean =>
+          !same(mine.subarray(entry * 8, entry * 8 + 8), theirs.subarray(entry * 8, entry * 8 + 8));
+        for (const [first, last] of TABLE_RANGES) {
+          const found = memory.nextDifference(frame, other, first, last);
+          promised(
+            found === entryWhere(first, last, differs),
+            "tables are compared entry by entry",
+            `${name(frame)} and ${name(other)} are said to differ at ${found} of ${first} to ${last}`,
+          );
+        }
+      });
     }),
     { runs: 60, ...effort },
   );

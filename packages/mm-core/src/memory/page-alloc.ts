@@ -202,9 +202,10 @@ export class NodePageAllocator implements PageAllocator {
   }
 
   freeFrames(node: NodeId): number {
-    return this.up
-      ? this.nodes[node]!.zones.reduce((sum, zone) => sum + zone.buddy.freeFrames, 0)
-      : this.early.freeFrames(node);
+    if (!this.up) return this.early.freeFrames(node);
+    let frames = 0;
+    for (const zone of this.nodes[node]!.zones) frames += zone.buddy.freeFrames;
+    return frames;
   }
 
   usedFrames(node: NodeId, purpose: FramePurpose): number {

@@ -150,7 +150,8 @@ class HolderSpace implements AddressSpace {
     if (layout.pti) entries.copy(from + 1, pgd + 1, layout.kernelBoundary, 512);
     if (this.pgds.size > 0) {
       for (let half = 0; half <= (layout.pti ? 1 : 0); half++) {
-        for (let slot = 0; slot < layout.kernelBoundary; slot++) {
+        const last = layout.kernelBoundary - 1;
+        for (let slot = 0; (slot = entries.memory.nextEntry(this.canonical + half, slot, last)) <= last; slot++) {
           const lo = entries.low(this.canonical + half, slot);
           if (isPresent(lo)) entries.write(pgd + half, slot, lo, entries.high(this.canonical + half, slot));
         }
@@ -263,14 +264,20 @@ class HolderSpace implements AddressSpace {
   nextMapped({ start, end }: AddressRange): bigint | undefined {
     const { entries, layout } = this.context;
     let found: bigint | undefined;
-    walkTables<Frame>(layout.levels, pagesBetween(start, end), this.canonical, (table, level, index, base) => {
-      const lo = entries.low(table, index);
-      if (lo === 0) return undefined;
-      if (!isLeaf(lo, level)) return frameOf(lo, entries.high(table, index));
-      const address = entryAddress(base, level, index);
-      found = address > start ? address : start;
-      return false;
-    });
+    walkTables<Frame>(
+      layout.levels,
+      pagesBetween(start, end),
+      this.canonical,
+      (table, level, index, base) => {
+        const lo = entries.low(table, index);
+        if (!isLeaf(lo, level)) return frameOf(lo, entries.high(table, index));
+        const address = entryAddress(base, level, index);
+        found = address > start ? address : start;
+        return false;
+      },
+      undefined,
+      (table, first, last) => entries.memory.nextEntry(table, first, last),
+    );
     return found;
   }
 
@@ -288,11 +295,8 @@ class HolderSpace implements AddressSpace {
   trim({ start, end }: AddressRange): Frame[] {
     const { entries, layout } = this.context;
     const freed: Frame[] = [];
-    const isEmpty = (table: Frame): boolean => {
-      // A page without access is not present, and still someone's.
-      for (let index = 0; index < 512; index++) if (entries.low(table, index) !== 0) return false;
-      return true;
-    };
+    // A page without access is not present, and still someone's.
+    const isEmpty = (table: Frame): boolean => entries.memory.nextEntry(table, 0, 511) === 512;
     walkRange(entries.memory, this.canonical, layout.levels, pagesBetween(start, end), {
       left: (level, lower, table, index) => {
         if (!isEmpty(lower)) return;

@@ -12,8 +12,11 @@ import {
   isPresent,
   frameOf,
   leafFrame,
+  lowerIndex,
+  lowerPage,
   type PhysMemory,
-  tableIndex,
+  upperIndex,
+  upperPage,
 } from "@kreplica/hw-x86/api";
 import { mappingOf } from "./protection.js";
 import type { Mapping } from "./kernel-tables-api.js";
@@ -34,9 +37,11 @@ export interface WalkEnd {
  * @param wanted level at which the walk ends at the latest, at a pointer to a lower table, too
  */
 export function walk(memory: PhysMemory, root: Frame, levels: 4 | 5, address: bigint, wanted = 1): WalkEnd {
+  const upper = upperPage(address);
+  const lower = lowerPage(address);
   let table = root;
   for (let level: number = levels; ; level--) {
-    const index = tableIndex(address, level);
+    const index = level > 3 ? upperIndex(upper, level) : lowerIndex(lower, level);
     const lo = memory.read32(table, index * 2);
     const hi = memory.read32(table, index * 2 + 1);
     const present = isPresent(lo);

@@ -49,6 +49,15 @@ export class StubMemory implements PhysMemory {
   write32(frame: number, word: number, value: number): void {
     this.own(frame)[word] = value;
   }
+  nextEntry(table: number, first: number, last: number): number {
+    for (let index = first; index <= last; index++) if (this.read32(table, index * 2) !== 0) return index;
+    return last + 1;
+  }
+  nextDifference(table: number, other: number, first: number, last: number): number {
+    for (let word = first * 2; word < last * 2 + 2; word++)
+      if (this.read32(table, word) !== this.read32(other, word)) return word >> 1;
+    return last + 1;
+  }
   version(frame: number): number {
     return this.versions.get(frame) ?? 0;
   }
