@@ -5,13 +5,23 @@
  * Page numbers within an area are those of the recorded kernel. Source: arch/x86/include/asm/cpu_entry_area.h,
  * Documentation/arch/x86/pti.rst.
  */
-import { type CpuId, entryBytes, type Frame, NONE, PAGE, tableIndex } from "@kreplica/hw-x86/api";
+import {
+  type CpuId,
+  entryBytes,
+  entryHigh,
+  entryLow,
+  type Frame,
+  LARGE_PAGES,
+  type NodeId,
+  NONE,
+  PAGE,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
 import type { BuildContext } from "./build-context-api.js";
-import { install, newTable, reach, symbolFrame } from "./early-map.js";
+import { newTable, reach, symbolFrame } from "./early-map.js";
 import { MmError } from "../errors.js";
 import { FIXED } from "../image/layout.js";
-import { KERNEL_DATA, TABLE_BITS } from "../tables/protection.js";
-import { entryHigh, entryLow } from "@kreplica/hw-x86/api";
+import { KERNEL_DATA, leafBits, TABLE_BITS } from "../tables/protection.js";
 
 /** Frames of a CPU's unit: 1 MiB, as the recorded kernel's first chunk has it. */
 const UNIT_FRAMES = 256;
@@ -38,8 +48,10 @@ export type CpuUnits = ReadonlyMap<CpuId, Frame>;
 /** Sets every CPU's unit aside on its node, or the nearest with memory. @throws MmError out-of-frames */
 export function reserveCpuUnits(context: BuildContext): CpuUnits {
   const units = new Map<CpuId, Frame>();
-  for (const node of context.machine.nodes) {
-    const cpus = context.machine.cpuIds.filter((cpu) => context.machine.nodeOfCpu(cpu) === node);
+  const { machine } = context;
+  const byNode = new Map<NodeId, CpuId[]>(machine.nodes.map((node) => [node, []]));
+  for (const cpu of machine.cpuIds) byNode.get(machine.nodeOfCpu(cpu))!.push(cpu);
+  for (const [node, cpus] of byNode) {
     if (cpus.length === 0) continue;
     const frames = cpus.length * UNIT_FRAMES;
     const first = context.early.allocate(node, frames, 512, "kernel");
@@ -63,20 +75,34 @@ export const entryPageOf = (page: number, position: number): number =>
 /** Maps the IDT and each CPU's entry area. @returns leaves made */
 export function buildCpuEntryAreas(context: BuildContext, root: Frame, units: CpuUnits): number {
   const { layout, image, machine, master } = context;
+  // Global even under KPTI: both halves of the pair map it alike.
+  const [readOnly, data] = [false, true].map((writable) => leafBits({ ...KERNEL_DATA, writable }, 1)) as [
+    number,
+    number,
+  ];
   let leaves = 0;
-  const leaf = (page: number, frame: Frame, writable: boolean, node: number): void => {
-    const address = layout.cpuEntryArea + BigInt(page) * PAGE;
-    // Global even under KPTI: both halves of the pair map it alike.
-    install(context, root, address, { ...KERNEL_DATA, writable, frame, level: 1 }, () => newTable(context, node));
+  // Some thousand CPUs have their pages one after the other: a table is reached once.
+  let table: Frame = NONE;
+  let index = LARGE_PAGES;
+  let last = -1;
+  const leaf = (page: number, frame: Frame, writable: boolean, node: NodeId): void => {
+    index += page - last;
+    last = page;
+    if (index >= LARGE_PAGES) {
+      const address = layout.cpuEntryArea + BigInt(page) * PAGE;
+      table = reach(context, root, address, 1, () => newTable(context, node));
+      index = tableIndex(address, 1);
+    }
+    context.entries.write(table, index, entryLow(frame, writable ? data : readOnly), entryHigh(frame, true));
     leaves++;
   };
   leaf(0, symbolFrame(layout, image, "idt_table"), false, master);
   for (const [position, cpu] of machine.cpuIds.entries()) {
     const unit = units.get(cpu)!;
+    const node = machine.nodeOfCpu(cpu);
     for (const [page, source, count, writable] of ENTRY_PAGES) {
-      for (let each = 0; each < count; each++) {
-        leaf(1 + position * AREA_PAGES + page + each, unit + source + each, writable, machine.nodeOfCpu(cpu));
-      }
+      for (let each = 0; each < count; each++)
+        leaf(1 + position * AREA_PAGES + page + each, unit + source + each, writable, node);
     }
   }
   return leaves;

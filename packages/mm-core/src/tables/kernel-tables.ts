@@ -36,7 +36,7 @@ import { invariant, MmError } from "../errors.js";
 import { KernelLayout } from "../image/kernel-layout-api.js";
 import type { KernelTables, Mapping, Protection, TableEditor } from "./kernel-tables-api.js";
 import { PageAllocator } from "../memory/page-allocator-api.js";
-import { ReplicaView } from "./replica-view-api.js";
+import { ReplicaView, type TableRoot } from "./replica-view-api.js";
 import { KernelOptions } from "../options-api.js";
 import {
   changedHigh,
@@ -180,6 +180,8 @@ class Editor implements TableEditor {
   private depth = 0;
   /** What is stored now is what shared tables say of a copy's memory. */
   private forCopy = false;
+  /** The view's roots as places: made again where it has other roots. */
+  private top: { readonly of: readonly TableRoot[]; readonly places: Place[] } = { of: [], places: [] };
 
   constructor(
     private readonly entries: TableMemory,
@@ -199,7 +201,10 @@ class Editor implements TableEditor {
 
   /** Tables of the top level. */
   private roots(): Place[] {
-    return distinct(this.view.roots.map(({ root, node }) => ({ table: root, node })));
+    const { roots } = this.view;
+    if (this.top.of !== roots)
+      this.top = { of: roots, places: distinct(roots.map(({ root, node }) => ({ table: root, node }))) };
+    return this.top.places;
   }
 
   private mapEach(address: bigint, mapping: Omit<Mapping, "frame">, frames: (node: NodeId) => Frame): boolean {
@@ -414,7 +419,9 @@ class Editor implements TableEditor {
       const lo = this.entries.low(table, index);
       const hi = this.entries.high(table, index);
       if (isPresent(lo) && !isLeaf(lo, level)) {
-        below.push({ table: frameOf(lo, hi), node });
+        const lower = frameOf(lo, hi);
+        // What all share every root leads to: with many copies one place stands for all at once.
+        if (below.length === 0 || below[below.length - 1]!.table !== lower) below.push({ table: lower, node });
         continue;
       }
       // A large leaf that was made absent keeps PS, and can be made present again.
@@ -511,7 +518,8 @@ function aliasChange(change: Partial<Protection>): Partial<Protection> | undefin
   return Object.keys(alias).length === 0 ? undefined : alias;
 }
 
-function distinct(places: readonly Place[]): Place[] {
+function distinct(places: Place[]): Place[] {
+  if (places.length < 2) return places;
   const seen = new Set<Frame>();
   return places.filter(({ table }) => !seen.has(table) && seen.add(table));
 }
