@@ -11,7 +11,7 @@
 import { readdirSync } from "node:fs";
 import { assemble } from "@kreplica/di";
 import { type CounterLayout, Counters, Kind, Machine, type NumaMachine, hwX86, references } from "@kreplica/hw-x86";
-import { GoldenTrace, goldenMachine, identityMap, runGolden } from "@kreplica/hw-x86/testing";
+import { GoldenTrace, goldenMachine, identityMap, runGolden, runGoldenBatches } from "@kreplica/hw-x86/testing";
 import { e52690v3 } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { Replayer } from "@kreplica/replay/program";
@@ -38,11 +38,17 @@ for (const mix of ["mixed", "hostile"] as const) {
       `golden, ${mix}, full model, L3 ${inclusion}`,
       nanoseconds(RECORDS, 3, () => void runGolden(cpu, records)),
     );
+    const batch = cpu.batch();
+    if (batch !== undefined)
+      report(
+        `golden, ${mix}, full model, L3 ${inclusion}, in batches`,
+        nanoseconds(RECORDS, 3, () => void runGoldenBatches(batch, records)),
+      );
     if (mix === "mixed" && inclusion === "inclusive") {
       const core = machine.hostBytes - machine.domains[0]!.hostBytes;
       console.log(`host memory: ${core} bytes a CPU with its core, ${machine.domains[0]!.hostBytes} an L3 of 32 MiB`);
       const walks = references(assembly.get(Counters).of(0), 2, Kind.Walk);
-      console.log(`page-table references in three runs: ${walks}`);
+      console.log(`page-table references in six runs: ${walks}`);
     }
   }
 }

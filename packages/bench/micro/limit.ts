@@ -1,7 +1,7 @@
 /// <reference types="node" />
 /**
- * The whole access path beside the same model in C (limit.c, twice: all of it, and without states, rights, contexts and
- * nodes), in one run: first every count of the streams is compared, then time.
+ * The whole access path, by calls and in batches, beside the same model in C (limit.c, twice: all of it, and without
+ * states, rights, contexts and nodes), in one run: first every count of the streams is compared, then time.
  *
  * In packages/bench: npm run micro -- limit [RECORDS] [ROUNDS] [PASSES]
  *
@@ -15,13 +15,15 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { assemble } from "@kreplica/di";
 import { CounterLayout, Counters, Machine, Source, hwX86 } from "@kreplica/hw-x86";
-import { GoldenTrace, goldenMachine, identityMap, runGolden } from "@kreplica/hw-x86/testing";
+import { GoldenTrace, goldenMachine, identityMap, runGolden, runGoldenBatches } from "@kreplica/hw-x86/testing";
 import { inlineMore } from "../src/inlining.js";
 import { nanoseconds } from "./timing.js";
 
 const MIXES = ["mixed", "hostile"] as const;
 const INCLUSIONS = ["inclusive", "victim"] as const;
 type Inclusion = (typeof INCLUSIONS)[number];
+const HOWS = ["calls", "batches"] as const;
+type How = (typeof HOWS)[number];
 
 /** What one process found. */
 interface Run {
@@ -34,8 +36,8 @@ interface Run {
 const here = fileURLToPath(import.meta.url);
 const layout = new CounterLayout(2);
 
-/** Our model over a stream, as its own process runs it. */
-function ours(inclusion: Inclusion, stream: string, passes: number): Run {
+/** Our model over a stream, as its own process runs it: a call for each reference, or in batches. */
+function ours(inclusion: Inclusion, stream: string, passes: number, how: How): Run {
   inlineMore();
   const bytes = readFileSync(stream);
   const records = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
@@ -44,8 +46,11 @@ function ours(inclusion: Inclusion, stream: string, passes: number): Run {
   const cpu = machine.cpu(0);
   identityMap(machine.memory, cpu);
   let counts: number[] | undefined;
+  const batch = how === "batches" ? cpu.batch!() : undefined;
+  if (how === "batches" && batch === undefined) throw new Error("this host has no WebAssembly with vectors");
   const ns = nanoseconds(records.length, passes, () => {
-    runGolden(cpu, records);
+    if (batch === undefined) runGolden(cpu, records);
+    else runGoldenBatches(batch, records);
     counts ??= [...assembly.get(Counters).of(0)];
   });
   return { counts: counts!, ns };
@@ -105,8 +110,12 @@ function compare(folder: string, records: number, rounds: number, passes: number
     const note = (what: string, ns: number): void => void times.set(what, [...(times.get(what) ?? []), ns]);
     for (let round = 0; round < rounds; round++)
       for (const inclusion of INCLUSIONS) {
-        const model = measured(process.execPath, [here, "--ours", inclusion, stream, String(passes)]);
-        note(`${inclusion} ours`, model.ns);
+        const [model, batched] = HOWS.map((how) => {
+          const run = measured(process.execPath, [here, "--ours", inclusion, stream, String(passes), how]);
+          note(`${inclusion} ${how}`, run.ns);
+          return run;
+        }) as [Run, Run];
+        same(`${mix}, ${inclusion}, in batches`, batched.counts, model.counts);
         programs.forEach(({ file }, plain) => {
           const run = measured(file, [inclusion, stream, String(passes)]);
           if (plain === 0) same(`${mix}, ${inclusion}`, run.counts, model.counts);
@@ -115,16 +124,16 @@ function compare(folder: string, records: number, rounds: number, passes: number
         });
       }
     for (const inclusion of INCLUSIONS) {
-      const mine = median(times.get(`${inclusion} ours`)!);
+      const mine = HOWS.map((how) => median(times.get(`${inclusion} ${how}`)!));
       const line = (what: string, values: readonly number[]): void => {
         const ns = median(values);
         const spread = (Math.max(...values) / Math.min(...values) - 1) * 100;
         const speed = (1000 / ns).toFixed(1).padStart(6);
         console.log(
-          `${what.padEnd(52)} ${speed} M/s   ours ${(ns / mine).toFixed(2)} of it   +-${spread.toFixed(0)} %`,
+          `${what.padEnd(52)} ${speed} M/s   ours ${mine.map((own) => (ns / own).toFixed(2)).join(" and ")} of it   +-${spread.toFixed(0)} %`,
         );
       };
-      line(`${mix}, L3 ${inclusion}: ours`, times.get(`${inclusion} ours`)!);
+      for (const how of HOWS) line(`${mix}, L3 ${inclusion}: ours, ${how}`, times.get(`${inclusion} ${how}`)!);
       programs.forEach(({ name }, plain) => {
         line(`${mix}, L3 ${inclusion}: ${name}`, times.get(`${inclusion} ${plain}`)!);
       });
@@ -134,7 +143,8 @@ function compare(folder: string, records: number, rounds: number, passes: number
 }
 
 const words = process.argv.slice(2);
-if (words[0] === "--ours") console.log(JSON.stringify(ours(words[1] as Inclusion, words[2]!, Number(words[3]))));
+if (words[0] === "--ours")
+  console.log(JSON.stringify(ours(words[1] as Inclusion, words[2]!, Number(words[3]), words[4] as How)));
 else {
   const [records = 20_000_000, rounds = 5, passes = 3] = words.map(Number);
   if (![records / 2, rounds, passes].every((count) => Number.isInteger(count) && count > 0)) {

@@ -44,10 +44,16 @@ export const promoted = (order: number, way: number): number => {
   return (order & ~upTo) | ((order << 4) & upTo) | way;
 };
 
+/** @returns the second array, with what the first has */
+export const moved = <T extends Int32Array | Uint16Array | Uint8Array>(from: T, to: T): T => {
+  to.set(from);
+  return to;
+};
+
 /** One set-associative cache of 64-byte lines: tags and two state bits each, no data. True LRU; allocates nothing. */
 export class LineCache implements CoreCache {
   readonly ways: number;
-  readonly words: Int32Array;
+  words: Int32Array;
   /** Words of a set's record before its tags: 5 up to 8 ways, else 2. */
   readonly first: number;
   /** Words of a set's record. */
@@ -55,7 +61,7 @@ export class LineCache implements CoreCache {
   /**
    * Where each line was prefetched from, plus 1, at the index of its tag; 0 once it was used. Empty unless asked for.
    */
-  readonly origins: Uint8Array;
+  origins: Uint8Array;
   /**
    * If asked for: the way a line was in last, by {@link hintAt}. May be wrong; saves the search. All 0 with more than 8
    * ways.
@@ -196,6 +202,13 @@ export class LineCache implements CoreCache {
     const bit = 1 << way;
     words[base] = (bits & Line.Modified) === 0 ? words[base]! & ~bit : words[base]! | bit;
     words[base + 1] = (bits & Line.Shared) === 0 ? words[base + 1]! & ~bit : words[base + 1]! | bit;
+  }
+
+  /** Goes on in another buffer, from these bytes on; the origins only if it keeps them. */
+  moveTo(buffer: ArrayBuffer, wordsAt: number, originsAt: number): void {
+    this.words = moved(this.words, new Int32Array(buffer, wordsAt, this.words.length));
+    if (this.origins.length !== 0)
+      this.origins = moved(this.origins, new Uint8Array(buffer, originsAt, this.origins.length));
   }
 
   /** Empties it. */

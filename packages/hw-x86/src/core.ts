@@ -29,11 +29,17 @@ export class Core implements LineHolder {
    */
   private present: Uint16Array;
   private presentShift: number;
-  private counting: number;
+  /** 1: others ask it for lines, and {@link present} is right. */
+  counting: number;
+  /** Makes the array of {@link present}: where batches run, its place is theirs to say. */
+  private presentOf: (length: number) => Uint16Array;
+  /** Told when the arrays of the core have moved. */
+  private readonly users: (() => void)[];
   private readonly outer: OuterCaches;
   /** What the walkers of its threads are made with. */
   readonly parts: MachineParts;
-  private readonly prefetchLines: number;
+  /** Lines of a page that are prefetched to L1I behind one that missed. */
+  readonly prefetchLines: number;
   /** 1: L1I is to hear of the next use of a line it was filled with, which so is no fetch to pass over. */
   private readonly codeUsedAfterFill: number;
   /** Index in L1I of the tag of the line {@link bring} brought last. */
@@ -55,13 +61,13 @@ export class Core implements LineHolder {
    */
   private readonly usual: number;
   // What it needs of them: a call and a field of another object cost more than the search.
-  private readonly l1dWords: Int32Array;
+  private l1dWords: Int32Array;
   private readonly l1dHints: Uint8Array;
   private readonly l1dGroups: number;
   private readonly l1dStride: number;
   private readonly l1dOldest: number;
   private readonly l1dOrder: number;
-  private readonly l2Words: Int32Array;
+  private l2Words: Int32Array;
   private readonly l2Groups: number;
   private readonly l2Stride: number;
   private readonly l2Oldest: number;
@@ -89,6 +95,8 @@ export class Core implements LineHolder {
     this.present = new Uint16Array(0);
     this.presentShift = 31;
     this.counting = 0;
+    this.presentOf = (length) => new Uint16Array(length);
+    this.users = [];
     this.nodeIndex = nodeIndex;
     this.outer = outer;
     this.parts = parts;
@@ -105,6 +113,31 @@ export class Core implements LineHolder {
   /** Bytes of host memory of tags, states and TLB entries. */
   get hostBytes(): number {
     return this.l1i.hostBytes + this.l1d.hostBytes + this.l2.hostBytes + this.tlbs.hostBytes + this.present.byteLength;
+  }
+
+  /** Bits of a line's hash that say nothing of its counter in {@link present}. */
+  get presentBits(): number {
+    // Twice as many counters as lines at least, so that two of three lines that are not here are known not to be.
+    const lines = this.l1i.lines + this.l1d.lines + this.l2.lines;
+    return (31 - Math.ceil(Math.log2(lines))) | 0;
+  }
+
+  /** @param told when the arrays of the core have moved */
+  usedBy(told: () => void): void {
+    this.users.push(told);
+  }
+
+  /** The arrays of caches and TLBs have moved to a buffer, in which the counters of lines have a place, too. */
+  moved(buffer: ArrayBuffer, presentAt: number): void {
+    this.l1dWords = this.l1d.words;
+    this.l2Words = this.l2.words;
+    this.presentOf = (length) => new Uint16Array(buffer, presentAt, length);
+    if (this.counting !== 0) {
+      const { present } = this;
+      this.present = this.presentOf(present.length);
+      this.present.set(present);
+    }
+    for (const told of this.users) told();
   }
 
   /**
@@ -250,13 +283,10 @@ export class Core implements LineHolder {
 
   expectProbes(): void {
     if (this.counting !== 0) return;
-    const caches = [this.l1i, this.l1d, this.l2];
-    // Twice as many counters as lines at least, so that two of three lines that are not here are known not to be.
-    const lines = caches.reduce((sum, cache) => sum + cache.lines, 0);
-    this.presentShift = (31 - Math.ceil(Math.log2(lines))) | 0;
-    this.present = new Uint16Array(2 ** (32 - this.presentShift));
+    this.presentShift = this.presentBits;
+    this.present = this.presentOf(2 ** (32 - this.presentShift));
     this.counting = 1;
-    for (const cache of caches) {
+    for (const cache of [this.l1i, this.l1d, this.l2]) {
       cache.forEachLine((frame, line) => {
         const at = this.presentAt(frame, line);
         this.present[at] = this.present[at]! + 1;
@@ -322,7 +352,7 @@ export class Core implements LineHolder {
   }
 
   /** A store to a line of L1D that is not modified yet. @returns L1, or an upgrade source */
-  private firstStore(frame: number, line: number, base: number, way: number): number {
+  firstStore(frame: number, line: number, base: number, way: number): number {
     const { l1d, l1i, outer } = this;
     const words = l1d.words;
     let source = Source.L1;
@@ -364,7 +394,7 @@ export class Core implements LineHolder {
   }
 
   /** After L2.touch missed. @param base of the L2 set @returns where the line came from */
-  private outside(
+  outside(
     frame: number,
     line: number,
     base: number,
@@ -389,7 +419,7 @@ export class Core implements LineHolder {
   }
 
   /** A modified line leaves L1D, or is cleaned there. */
-  private fromL1(frame: number, line: number, counters: Float64Array): void {
+  fromL1(frame: number, line: number, counters: Float64Array): void {
     if (!this.changeState(this.l2, frame, line, -1, Line.Modified)) this.outer.fromL2(this, frame, line, 1, counters);
   }
 

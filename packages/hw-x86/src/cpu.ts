@@ -8,13 +8,15 @@
  */
 import { hintAt, promoted } from "./cache.js";
 import type { Core } from "./core.js";
-import type { Cpu } from "./machine-api.js";
+import { batchOf, type BatchedThread } from "./batch/access-batch.js";
+import { Control } from "./batch/places.js";
+import type { Cpu, ReferenceBatch } from "./machine-api.js";
 import type { PhysMemory } from "./memory-api.js";
 import { ThreadRegisters } from "./registers.js";
 import { MISS, Tag, regionAt } from "./tlb.js";
 import { Denial, Thread } from "./literals.js";
 import { FaultBit } from "./fault-bit.js";
-import { Kind } from "./counters.js";
+import { type CounterLayout, Kind } from "./counters.js";
 
 const LOAD = 0;
 const STORE = 1;
@@ -37,11 +39,7 @@ const enum Context {
 }
 
 /** Where a CPU's counts lie. */
-interface Layout {
-  readonly sources: number;
-  readonly placesAt: number;
-  readonly eventsAt: number;
-}
+type Layout = Pick<CounterLayout, "sources" | "placesAt" | "eventsAt" | "place">;
 
 /** What a thread is made with, beside its core. */
 export interface ThreadParts {
@@ -60,12 +58,12 @@ export interface ThreadParts {
  * One hardware thread: the path of every access through TLB, tables and caches. Allocates nothing an access when halves
  * are passed as 32 signed bits (`lo | 0`).
  */
-export class HardwareThread extends ThreadRegisters implements Cpu {
+export class HardwareThread extends ThreadRegisters implements Cpu, BatchedThread {
   readonly id: number;
   readonly node: number;
   /** This CPU's counts, laid out by CounterLayout. */
   readonly counters: Float64Array;
-  private readonly layout: Layout;
+  readonly layout: Layout;
   private regionValue = 0;
 
   protected frame = 0;
@@ -79,12 +77,12 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
   private placeRow = 0;
 
   // The parts of the core the common case touches.
-  private readonly dataEntries: Int32Array;
+  private dataEntries: Int32Array;
   private readonly dataMask: number;
   private readonly dataWays: number;
-  private readonly dataOrder: Int32Array;
+  private dataOrder: Int32Array;
   private readonly dataLast: number;
-  private readonly l1dWords: Int32Array;
+  private l1dWords: Int32Array;
   private readonly l1dHints: Uint8Array;
   private readonly l1dFirst: number;
   private readonly l1dNarrow: number;
@@ -92,6 +90,8 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
   private readonly l1dStride: number;
   /** Frame of the page of the core's last fetch. */
   protected fetchFrame = 0;
+  /** What {@link batch} made; null where it cannot. */
+  private batched: ReferenceBatch | null | undefined;
 
   constructor({ id, node, thread, memory, physicalBits, counters, layout }: ThreadParts, core: Core) {
     super(core, thread, memory, physicalBits, counters);
@@ -111,7 +111,13 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     this.l1dNarrow = core.l1d.narrow;
     this.l1dGroups = core.l1d.groupMask;
     this.l1dStride = core.l1d.stride;
+    this.batched = undefined;
     this.region = 0;
+    core.usedBy(() => {
+      this.dataEntries = dataSmall.entries;
+      this.dataOrder = dataSmall.order;
+      this.l1dWords = core.l1d.words;
+    });
   }
 
   fetch(lo: number, hi: number): number {
@@ -228,6 +234,11 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     this.core.data(frame | 0, line, 1, this.counters, this.storeRow);
   }
 
+  batch(): ReferenceBatch | undefined {
+    this.batched ??= batchOf(this.core, this) ?? null;
+    return this.batched ?? undefined;
+  }
+
   retire(count: number): void {
     this.counters[this.placeRow] = this.counters[this.placeRow]! + count;
   }
@@ -251,6 +262,51 @@ export class HardwareThread extends ThreadRegisters implements Cpu {
     this.walker.row = (row + Kind.Walk) * sources;
     this.prefetchRow = (row + Kind.Prefetch) * sources;
     this.placeRow = placesAt + region * PLACES;
+  }
+
+  enterBatch(control: Int32Array): void {
+    const { core } = this;
+    control[Control.Context] = this.context;
+    control[Control.GlobalContext] = this.globalContext;
+    control[Control.DenyLoad] = this.denyLoad;
+    control[Control.DenyStore] = this.denyStore;
+    control[Control.DenyFetch] = this.denyFetch;
+    control[Control.CanonicalShift] = this.canonicalShift;
+    control[Control.Region] = this.regionValue;
+    control[Control.Row] = this.regionValue * KINDS * this.layout.sources * 4;
+    control[Control.Kept] = core.fetchThread === this.thread ? 1 : 0;
+    control[Control.FetchLo] = core.fetchLo & ~63;
+    control[Control.FetchHi] = core.fetchHi;
+    control[Control.FetchFrame] = this.fetchFrame;
+    control[Control.Frame] = this.frame;
+    control[Control.CodeKept] = core.tlbs.codeKept;
+  }
+
+  leaveBatch(control: Int32Array): void {
+    const { core } = this;
+    core.fetchThread = control[Control.Kept] !== 0 ? this.thread : Thread.Nobody;
+    core.fetchLo = control[Control.FetchLo]!;
+    core.fetchHi = control[Control.FetchHi]!;
+    core.tlbs.codeKept = control[Control.CodeKept]!;
+    this.fetchFrame = control[Control.FetchFrame]!;
+    this.frame = control[Control.Frame]!;
+    this.followBatch(control);
+  }
+
+  translateForBatch(control: Int32Array, lo: number, hi: number, access: number): number {
+    // Walks are counted under it.
+    this.followBatch(control);
+    this.frame = control[Control.Frame]!;
+    const fault = this.translate(lo, hi, access);
+    control[Control.Frame] = this.frame;
+    if (access === FETCH) control[Control.CodeKept] = this.core.tlbs.codeKept;
+    return fault;
+  }
+
+  /** The region register is the batch's as well. */
+  private followBatch(control: Int32Array): void {
+    const region = control[Control.Region]!;
+    if (region !== this.regionValue) this.region = region;
   }
 
   /** A fetch's address, for threads that fetch in a way of their own. @returns as {@link fetch}; then `frame` is set */

@@ -28,6 +28,32 @@ export interface FetchedInstructions {
   save(): readonly FetchedBytes[];
 }
 
+/** Kinds of references in a batch, the low two bits of a reference's first word. */
+export const BATCH_FETCH = 0;
+export const BATCH_LOAD = 1;
+export const BATCH_STORE = 2;
+/**
+ * No reference: from here on the region register is the second word; where that is negative, the batch ends before it.
+ */
+export const BATCH_REGION = 3;
+
+/**
+ * References handed over many at a time, to be run as fast as the host can, under the registers that the CPU has when
+ * they are run. What is counted and cached is what one call for each of them does.
+ */
+export interface ReferenceBatch {
+  /**
+   * Two words a reference: address bits 31 to 6 with the kind below, and bits 63 to 32. Shared with the core's others.
+   */
+  readonly input: Int32Array;
+  /** References the input has room for. */
+  readonly capacity: number;
+  /** Runs references `[from, to)`. @returns the index of the first that was not run, or that faulted */
+  run(from: number, to: number): number;
+  /** What the reference at the index {@link run} returned ended in; 0 where none faulted. */
+  readonly fault: number;
+}
+
 /**
  * One hardware thread: control registers and the access path through its TLBs, the tables and its caches.
  *
@@ -82,6 +108,11 @@ export interface Cpu {
   load(lo: number, hi: number): number;
   /** Data store. Hot. */
   store(lo: number, hi: number): number;
+  /**
+   * References in batches; `undefined`, or no such method, where this CPU's parts or the host are not made for it. At
+   * the first call the core's state moves to a memory that the host's WebAssembly works on, 64 KiB or more beside it.
+   */
+  batch?(): ReferenceBatch | undefined;
   /** Frame the last successful access of this CPU went to. */
   readonly lastFrame: number;
   /**

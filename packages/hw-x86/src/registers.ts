@@ -30,7 +30,7 @@ export abstract class ThreadRegisters {
   readonly cached: ThreadTranslations;
   protected readonly walker: PageWalker;
   /** Number within the core, in its place of a TLB tag. */
-  protected readonly thread: number;
+  readonly thread: number;
 
   /**
    * Counts everything that may change what an address means to this thread: lets the interpreter keep translations of

@@ -158,6 +158,11 @@ export class RunAheadThread extends HardwareThread {
     this.ahead = new WayAhead(core);
   }
 
+  /** None: where the front end is depends on every fetch. */
+  override batch(): undefined {
+    return undefined;
+  }
+
   override fetch(lo: number, hi: number): number {
     const { core, counters } = this;
     const samePage = core.fetchThread === this.thread && (hi | 0) === core.fetchHi;

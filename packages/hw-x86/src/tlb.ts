@@ -17,6 +17,7 @@
  * the order.
  */
 import { Pattern } from "./bit-patterns.js";
+import { moved } from "./cache.js";
 import type { TranslationBuffer } from "./parts.js";
 import type { TlbSpec } from "./spec.js";
 
@@ -39,10 +40,10 @@ export const regionAt = (page: number): number => (page >>> 9) & (REGIONS - 1);
 
 /** One translation look-aside buffer, for one page size or two. True LRU in each set; allocates nothing. */
 export class Tlb implements TranslationBuffer {
-  readonly entries: Int32Array;
+  entries: Int32Array;
   /** Word 0 of each entry once more, side by side: a search reads a quarter as much. */
-  private readonly pages: Int32Array;
-  readonly order: Int32Array;
+  private pages: Int32Array;
+  order: Int32Array;
   readonly ways: number;
   /** Sets - 1. */
   readonly setMask: number;
@@ -52,7 +53,7 @@ export class Tlb implements TranslationBuffer {
    * For TLBs of 4 KiB pages, by {@link regionAt}, from {@link countRegions} on: 0 says that no page of the region is
    * here.
    */
-  readonly regions: Uint16Array;
+  regions: Uint16Array;
   private counting: number;
   /** 1: up to 8 ways. */
   private readonly narrow: number;
@@ -136,6 +137,15 @@ export class Tlb implements TranslationBuffer {
     entries[at + 2] = frame | 0;
     entries[at + 3] = denials | 0;
     this.used = 1;
+  }
+
+  /** Goes on in another buffer, from these bytes on; the regions only if it keeps them. */
+  moveTo(buffer: ArrayBuffer, entriesAt: number, pagesAt: number, orderAt: number, regionsAt: number): void {
+    this.entries = moved(this.entries, new Int32Array(buffer, entriesAt, this.entries.length));
+    this.pages = moved(this.pages, new Int32Array(buffer, pagesAt, this.pages.length));
+    this.order = moved(this.order, new Int32Array(buffer, orderAt, this.order.length));
+    if (this.regions.length !== 0)
+      this.regions = moved(this.regions, new Uint16Array(buffer, regionsAt, this.regions.length));
   }
 
   /** Forgets the entries of one page whose tag has these bits. */

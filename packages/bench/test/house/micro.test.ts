@@ -51,7 +51,9 @@ test("the C program that is the limit counts what the model counts, with states 
   for (const mix of ["mixed", "hostile"])
     for (const inclusion of ["inclusive", "victim"])
       expect(stdout).toMatch(
-        new RegExp(`${mix}, L3 ${inclusion}: C, all of the model +\\d+\\.\\d M/s +ours \\d\\.\\d\\d of it`),
+        new RegExp(
+          `${mix}, L3 ${inclusion}: C, all of the model +\\d+\\.\\d M/s +ours \\d\\.\\d\\d and \\d\\.\\d\\d of it`,
+        ),
       );
 });
 

@@ -37,15 +37,26 @@ function tried(): boolean {
   const writer = new BinaryWriter(0);
   writer.add("mask", [], "i32", () => v128.mask32(v128.splat32(i32.const(-1))).code);
   try {
-    return instance(compiled(writer.bytes()), memory(0), {})["mask"]!() === 15;
+    return instance(compiled(writer.bytes()), memory(0)!, {})["mask"]!() === 15;
   } catch {
     // A policy that forbids it, or a host without vectors: both say so by refusing.
     return false;
   }
 }
 
-/** A memory of so many pages of 64 KiB, all zero. @throws RangeError where the host has no room */
-export const memory = (pages: number): WasmMemory => new api!.Memory({ initial: pages, maximum: pages });
+/**
+ * A memory of so many pages of 64 KiB, all zero. Hosts keep gigabytes of addresses for each, and there is an end to
+ * them.
+ * @returns undefined where the host has no room
+ */
+export function memory(pages: number): WasmMemory | undefined {
+  try {
+    return new api!.Memory({ initial: pages, maximum: pages });
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
 
 /** Compiles a binary; only where {@link hasWasm}. */
 export const compiled = (bytes: Uint8Array<ArrayBuffer>): Compiled => new api!.Module(bytes);

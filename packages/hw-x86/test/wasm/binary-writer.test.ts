@@ -21,7 +21,7 @@ function run(
   body: (a: Expression<"i32">, b: Expression<"i32">) => Code,
   a: number,
   b: number,
-  over = memory(1),
+  over = memory(1)!,
 ): number {
   const writer = new BinaryWriter(1);
   writer.add("run", ["i32", "i32"], "i32", (_, first, second) => body(first, second));
@@ -128,14 +128,14 @@ test("64 bits: each operation on two wide numbers, by both halves of its result"
     ["geU", (x, y) => i64.extendU(i64.geU(x, y)), yes(a >= b)],
   ];
   for (const [what, make, expected] of wide) {
-    const over = memory(1);
+    const over = memory(1)!;
     run((x) => [i64.store(x, make(i64.const(a), i64.const(b))), i32.const(0).code], 8, 0, over);
     expect(new BigUint64Array(over.buffer)[1], what).toBe(BigInt.asUintN(64, expected));
   }
 });
 
 test("memory: each width is read without a sign and written without touching its neighbours", () => {
-  const over = memory(1);
+  const over = memory(1)!;
   const bytes = new Uint8Array(over.buffer);
   bytes.fill(0xff, 0, 64);
   run(
@@ -179,7 +179,7 @@ test("memory: each width is read without a sign and written without touching its
 });
 
 test("vectors: lanes are found by a mask, of 8, 16 and 32 bits", () => {
-  const over = memory(1);
+  const over = memory(1)!;
   new Int32Array(over.buffer).set([5, 7, 5, -1], 4);
   new Uint8Array(over.buffer).set([1, 2, 1, 2], 0);
   const loaded = (at: Expression<"i32">): Expression<"v128"> => v128.load(at, 12);
@@ -228,7 +228,7 @@ test("control: blocks are left, loops begin again, either branch is taken, funct
       select(i32.eq(n, i32.const(0)), i32.const(77), i32.wrap(wide)).code,
     ];
   });
-  const run = instance(compiled(writer.bytes()), memory(0), {
+  const run = instance(compiled(writer.bytes()), memory(0)!, {
     tell: (n) => void told.push(n!),
     twice: (n) => 2 * n!,
   })["run"]!;

@@ -4,7 +4,7 @@
  * The measured virtual CPU runs on the chosen CPU; the others run on CPUs of the nodes that stand for theirs.
  */
 import { Counters, difference } from "@kreplica/hw-x86";
-import { addressOfFrame, type Cpu, type CpuId } from "@kreplica/hw-x86/api";
+import { addressOfFrame, BATCH_REGION, type Cpu, type CpuId, type ReferenceBatch } from "@kreplica/hw-x86/api";
 import { type Booted, RECORDED_PCID, runsShortNoOps } from "@kreplica/kernel";
 import { invariant, InvariantError } from "@kreplica/mm-core";
 import { countDemand } from "./demand-count.js";
@@ -72,6 +72,35 @@ interface Runner {
   readonly cpu: Cpu;
   readonly kernelRoot: bigint;
   readonly userRoot: bigint;
+  readonly batch: ReferenceBatch | undefined;
+}
+
+/** Operations of a chunk that stand in a batch's input. */
+interface Batched {
+  readonly batch: ReferenceBatch;
+  readonly chunk: Uint32Array;
+  readonly first: number;
+  readonly end: number;
+}
+
+/** Fewer operations than these are not worth a batch. */
+const SHORT = 64;
+
+/** Hot: writes operations as a batch takes them; their kinds are the batch's. */
+function fill(input: Int32Array, { pageLo, pageHi }: Program, chunk: Uint32Array, from: number, end: number): void {
+  for (let i = from, to = 0; i < end; i++, to += 2) {
+    const word = chunk[i]!;
+    const page = word >>> 8;
+    const op = word & 3;
+    if (op === Op.Control) {
+      // The region is the batch's as well; all else ends it.
+      input[to] = BATCH_REGION;
+      input[to + 1] = ((word >>> 2) & 63) === Control.Region ? page : -1;
+    } else {
+      input[to] = (pageLo[page]! & ~63) | ((word & 0xfc) << 4) | op;
+      input[to + 1] = pageHi[page]!;
+    }
+  }
 }
 
 /** One kernel with the CPUs a recording's virtual CPUs run on. */
@@ -203,8 +232,14 @@ export class Replayer {
   protected current!: Cpu;
   protected vcpu = 0;
 
+  /** Of the current CPU. */
+  private batch: ReferenceBatch | undefined;
+  private batched: Batched | undefined;
+
   /** Runs operations `[from, to)`. */
   execute(program: Program, from: number, to: number): void {
+    // Pages may have got other addresses meanwhile, and others on the core may have used its input.
+    this.batched = undefined;
     for (let at = from; at < to;) {
       const chunk = program.chunks[Math.floor(at / CHUNK)]!;
       const first = at % CHUNK;
@@ -216,8 +251,32 @@ export class Replayer {
     }
   }
 
-  /** Hot: runs references up to a control operation, which it executes too. @returns the index behind it */
+  /** Hot: runs references up to a control operation, which it executes too. @returns the index behind what was run */
   protected references(program: Program, chunk: Uint32Array, from: number, end: number): number {
+    const { batch } = this;
+    if (batch === undefined) return this.oneByOne(program, chunk, from, end);
+    let { batched } = this;
+    if (batched?.batch !== batch || batched.chunk !== chunk || from >= batched.end || from < batched.first) {
+      if (end - from < SHORT) return this.oneByOne(program, chunk, from, end);
+      batched = { batch, chunk, first: from, end: Math.min(end, from + batch.capacity) };
+      this.batched = batched;
+      fill(batch.input, program, chunk, from, batched.end);
+    }
+    const i = batched.first + batch.run(from - batched.first, batched.end - batched.first);
+    if (i === batched.end) return i;
+    const word = chunk[i]!;
+    const page = word >>> 8;
+    const op = word & 3;
+    if (op === Op.Control) this.control(program, (word >>> 2) & 63, page);
+    else {
+      const lo = program.pageLo[page]! | ((word & 0xfc) << 4);
+      this.faulted(program, this.at + i, op, lo, program.pageHi[page]!, page, batch.fault);
+    }
+    return i + 1;
+  }
+
+  /** Hot: {@link references} of CPUs that take none in batches. */
+  private oneByOne(program: Program, chunk: Uint32Array, from: number, end: number): number {
     const { pageLo, pageHi } = program;
     const cpu = this.current;
     for (let i = from; i < end; i++) {
@@ -290,7 +349,9 @@ export class Replayer {
 
   protected select(vcpu: number): void {
     this.vcpu = vcpu;
-    this.current = this.runner(vcpu).cpu;
+    const { cpu, batch } = this.runner(vcpu);
+    this.current = cpu;
+    this.batch = batch;
   }
 
   private runner(vcpu: number): Runner {
@@ -312,6 +373,7 @@ export class Replayer {
       cpu,
       kernelRoot: space.cr3(node, "kernel", pcid) | keep,
       userRoot: space.cr3(node, "user", pcid) | keep,
+      batch: cpu.batch?.(),
     };
     cpu.writeCr3(runner.kernelRoot & ~KEEP);
     this.runners.set(vcpu, runner);

@@ -1,0 +1,201 @@
+/**
+ * References of one CPU, many at a time: its core's state moves to a memory of its own, and a binary written for its
+ * shape runs the references there. Counts what one call for each of them counts, to the bit.
+ */
+import type { Core } from "../core.js";
+import { type CounterLayout, Kind, KINDS, Place, REGIONS } from "../counters.js";
+import type { ReferenceBatch } from "../machine-api.js";
+import { type Compiled, compiled, type Exports, hasWasm, instance, memory, type WasmMemory } from "../wasm/host.js";
+import { accessBinary, pagesOf } from "./access-binary.js";
+import { batchedParts, CAPACITY, Control, moveTo, type Parts, type Places, placesOf } from "./places.js";
+
+/** What a batch has of its thread, which alone knows its registers. */
+export interface BatchedThread {
+  /** Its number within the core, in its place of a TLB tag. */
+  readonly thread: number;
+  readonly counters: Float64Array;
+  readonly layout: Pick<CounterLayout, "sources" | "place">;
+  /** Tells a batch what the registers say, and where the thread is. */
+  enterBatch(control: Int32Array): void;
+  /** Goes on from where the batch got to. */
+  leaveBatch(control: Int32Array): void;
+  /** An address that the batch does not know. @returns 0, then Control.Frame is set, or what the access ends in */
+  translateForBatch(control: Int32Array, lo: number, hi: number, access: number): number;
+}
+
+/** Cores of one shape share what their binary was compiled to; a sweep over shapes would else keep thousands. */
+const binaries = new Map<string, Compiled>();
+const MOST_BINARIES = 16;
+
+function binaryOf(places: Places): Compiled {
+  const key = JSON.stringify(places);
+  let known = binaries.get(key);
+  if (known === undefined) {
+    const [oldest] = binaries.keys();
+    if (oldest !== undefined && binaries.size === MOST_BINARIES) binaries.delete(oldest);
+    binaries.set(key, (known = compiled(accessBinary(places))));
+  }
+  return known;
+}
+
+/** A core whose state lies in a memory. */
+class BatchedCore {
+  readonly input: Int32Array;
+  private readonly control: Int32Array;
+  private readonly counts: Int32Array;
+  private readonly secondCounts: Int32Array;
+  private readonly exports: Exports;
+  /** The thread whose batch is running. */
+  private thread!: BatchedThread;
+
+  constructor(
+    private readonly core: Core,
+    private readonly parts: Parts,
+    private readonly sources: number,
+    places: Places,
+    room: WasmMemory,
+  ) {
+    const { buffer } = room;
+    this.control = new Int32Array(buffer, places.control, Control.Words);
+    this.counts = new Int32Array(buffer, places.counts, REGIONS * KINDS * sources);
+    this.secondCounts = new Int32Array(buffer, places.secondCounts, REGIONS * 2);
+    this.input = new Int32Array(buffer, places.input, CAPACITY * 2);
+    this.exports = instance(binaryOf(places), room, this.imports());
+    moveTo(core, parts, places, buffer);
+  }
+
+  /** What the last reference that was run ended in. */
+  get fault(): number {
+    return this.control[Control.Fault]!;
+  }
+
+  run(thread: BatchedThread, from: number, to: number): number {
+    const { control } = this;
+    this.thread = thread;
+    thread.enterBatch(control);
+    this.hear();
+    const at = this.exports["run"]!(from, to);
+    thread.leaveBatch(control);
+    this.count(thread);
+    return at;
+  }
+
+  /** Adds what the batch counted to the thread's counters. */
+  private count({ counters, layout }: BatchedThread): void {
+    const { secondCounts, control, sources } = this;
+    const counted = control[Control.Counted]!;
+    for (let left = control[Control.Touched]! | counted; left !== 0; left &= left - 1) {
+      const region = 31 - Math.clz32(left & -left);
+      const row = region * KINDS * sources;
+      if (((counted >>> region) & 1) === 0) {
+        // Hits of fetches, loads and stores alone: what most have nothing but.
+        this.add(counters, row);
+        this.add(counters, row + Kind.Load * sources);
+        this.add(counters, row + Kind.Store * sources);
+        continue;
+      }
+      for (let at = row; at < row + KINDS * sources; at++) this.add(counters, at);
+      for (let data = 0; data < 2; data++) {
+        const at = 2 * region + data;
+        if (secondCounts[at] === 0) continue;
+        const to = layout.place(region, Place.FetchSecondTlb + data);
+        counters[to] = counters[to]! + secondCounts[at]!;
+        secondCounts[at] = 0;
+        (data === 0 ? this.parts.codeSmall : this.parts.dataSmall).used = 1;
+      }
+    }
+    control[Control.Counted] = 0;
+    control[Control.Touched] = 0;
+  }
+
+  private add(counters: Float64Array, at: number): void {
+    const { counts } = this;
+    const more = counts[at]!;
+    if (more === 0) return;
+    counters[at] = counters[at]! + more;
+    counts[at] = 0;
+  }
+
+  /** What TypeScript may have changed. */
+  private hear(): void {
+    const { control, core } = this;
+    control[Control.Counting] = core.counting;
+    control[Control.AnyLarge] = core.tlbs.anyLarge;
+  }
+
+  /** Whatever was done may have taken the line fetched last from L1I, or its page from the TLB. */
+  private heard(): void {
+    this.hear();
+    if (this.core.fetchThread !== this.thread.thread) this.control[Control.Kept] = 0;
+  }
+
+  /** What the binary asks for. Each first says that what was fetched last is still there, to hear of it if it goes. */
+  private imports() {
+    const { core } = this;
+    return {
+      translate: (lo: number, hi: number, access: number): number => {
+        const { thread } = this;
+        core.fetchThread = thread.thread;
+        const fault = thread.translateForBatch(this.control, lo, hi, access);
+        this.heard();
+        return fault;
+      },
+      outside: (
+        frame: number,
+        line: number,
+        set: number,
+        way: number,
+        victim: number,
+        modified: number,
+        write: number,
+      ): number => {
+        const { thread } = this;
+        core.fetchThread = thread.thread;
+        const source = core.outside(frame, line, set, way, victim, modified, write, thread.counters);
+        this.heard();
+        return source;
+      },
+      fromL2: (frame: number, line: number): void => {
+        const { thread } = this;
+        core.fetchThread = thread.thread;
+        core.fromL1(frame, line, thread.counters);
+        this.heard();
+      },
+      firstStore: (frame: number, line: number, set: number, way: number): number => {
+        core.fetchThread = this.thread.thread;
+        const source = core.firstStore(frame, line, set, way);
+        this.heard();
+        return source;
+      },
+    };
+  }
+}
+
+const cores = new WeakMap<Core, BatchedCore>();
+
+/**
+ * A thread's batches; its core's state moves to a memory with the first.
+ * @returns undefined where the host or a part of the core cannot
+ */
+export function batchOf(core: Core, thread: BatchedThread): ReferenceBatch | undefined {
+  if (!hasWasm()) return undefined;
+  let batched = cores.get(core);
+  if (batched === undefined) {
+    const parts = batchedParts(core);
+    if (parts === undefined) return undefined;
+    const { sources } = thread.layout;
+    const places = placesOf(core, parts, sources);
+    const room = memory(pagesOf(places));
+    if (room === undefined) return undefined;
+    cores.set(core, (batched = new BatchedCore(core, parts, sources, places, room)));
+  }
+  const made = batched;
+  return {
+    input: made.input,
+    capacity: CAPACITY,
+    run: (from, to) => made.run(thread, from, to),
+    get fault() {
+      return made.fault;
+    },
+  };
+}

@@ -1,0 +1,176 @@
+/**
+ * Where a core's state lies in the memory that its batches work on, and what the binary has to know of its shape.
+ *
+ * The TypeScript model goes on to work on the same bytes: its arrays become views of the memory, at the first batch, so
+ * that a core which runs none takes none, and one that does takes no more than before beside the places for references.
+ */
+import { LineCache } from "../cache.js";
+import type { Core } from "../core.js";
+import { KINDS, REGIONS as CPU_REGIONS } from "../counters.js";
+import { REGIONS, Tlb } from "../tlb.js";
+
+/** References that are handed over at once. */
+export const CAPACITY = 8192;
+
+/** Words of the control block: what a thread and a batch tell each other. */
+export const enum Control {
+  /** 1: the line fetched last is {@link FetchLo}, {@link FetchHi}, and fetching there again changes nothing. */
+  Kept,
+  FetchLo,
+  FetchHi,
+  /** Frame of the page fetched from last; of the last access. */
+  FetchFrame,
+  Frame,
+  Context,
+  GlobalContext,
+  DenyLoad,
+  DenyStore,
+  DenyFetch,
+  CanonicalShift,
+  AnyLarge,
+  /** The region register, and where its counts begin: bytes from the first region's. */
+  Region,
+  Row,
+  /** Bit r: under region r references were run; something other than hits of L1 was counted. */
+  Touched,
+  Counted,
+  /** Core.counting, Core.tlbs.codeKept. */
+  Counting,
+  CodeKept,
+  /** What the last reference ended in. */
+  Fault,
+  Words,
+}
+
+/** Shape of a cache, and where its sets and origins lie. */
+export interface CachePlace {
+  readonly at: number;
+  readonly bytes: number;
+  /** 0 where it keeps none. */
+  readonly originsAt: number;
+  readonly groupMask: number;
+  readonly ways: number;
+}
+
+/** Shape of a TLB, and where its arrays lie. */
+export interface TlbPlace {
+  readonly entriesAt: number;
+  readonly pagesAt: number;
+  readonly orderAt: number;
+  /** 0 where it keeps none. */
+  readonly regionsAt: number;
+  readonly ways: number;
+  readonly setMask: number;
+}
+
+/** All the binary depends on: plain data, so that cores of one shape share one. */
+export interface Places {
+  readonly control: number;
+  /**
+   * Counts of a batch, 32 bits each: rows by region as in counters.ts, then by region the second-level TLB hits of code
+   * and of data.
+   */
+  readonly counts: number;
+  readonly secondCounts: number;
+  readonly sources: number;
+  readonly input: number;
+  readonly l1i: CachePlace;
+  readonly l1d: CachePlace;
+  readonly l2: CachePlace;
+  readonly codeSmall: TlbPlace;
+  readonly dataSmall: TlbPlace;
+  readonly codeLarge: TlbPlace | null;
+  readonly dataLarge: TlbPlace | null;
+  readonly dataHuge: TlbPlace | null;
+  readonly second: TlbPlace;
+  readonly present: number;
+  readonly presentShift: number;
+  readonly prefetchLines: number;
+  /** Bytes in all. */
+  readonly end: number;
+}
+
+/** The core's own parts, all of one kind. */
+export interface Parts {
+  readonly l1i: LineCache;
+  readonly l1d: LineCache;
+  readonly l2: LineCache;
+  readonly codeSmall: Tlb;
+  readonly dataSmall: Tlb;
+  readonly codeLarge: Tlb | null;
+  readonly dataLarge: Tlb | null;
+  readonly dataHuge: Tlb | null;
+  readonly second: Tlb;
+}
+
+/** Tags are compared eight at a time, pages four: what has more ways, or is another's part, TypeScript does. */
+const isNarrow = (cache: unknown): cache is LineCache =>
+  cache instanceof LineCache && cache.constructor === LineCache && cache.narrow !== 0 && cache.groupMask >= 0;
+
+const isOurs = (tlb: unknown): tlb is Tlb => tlb instanceof Tlb && tlb.constructor === Tlb && tlb.ways <= 8;
+
+/** @returns undefined where a part of the core is one that a batch cannot work on */
+export function batchedParts({ l1i, l1d, l2, tlbs }: Core): Parts | undefined {
+  const { codeSmall, dataSmall, codeLarge, dataLarge, dataHuge, second } = tlbs;
+  if (!isNarrow(l1i) || !isNarrow(l1d) || !isNarrow(l2)) return undefined;
+  if (!isOurs(codeSmall) || !isOurs(dataSmall) || !isOurs(second)) return undefined;
+  if ((codeLarge !== null && !isOurs(codeLarge)) || (dataLarge !== null && !isOurs(dataLarge))) return undefined;
+  if (dataHuge !== null && !isOurs(dataHuge)) return undefined;
+  return { l1i, l1d, l2, codeSmall, dataSmall, codeLarge, dataLarge, dataHuge, second };
+}
+
+/** Decides where everything lies. */
+export function placesOf(core: Core, parts: Parts, sources: number): Places {
+  let end = 0;
+  const place = (bytes: number): number => {
+    const at = end;
+    // The host's lines: a set or a control block that began in the middle of one would be on two.
+    end = Math.ceil((at + bytes) / 64) * 64;
+    return at;
+  };
+  const cache = ({ words, origins, groupMask, ways }: LineCache): CachePlace => ({
+    at: place(words.byteLength),
+    bytes: words.byteLength,
+    originsAt: origins.length === 0 ? 0 : place(origins.length),
+    groupMask,
+    ways,
+  });
+  const tlb = ({ entries, order, regions, ways, setMask }: Tlb): TlbPlace => ({
+    entriesAt: place(entries.byteLength),
+    pagesAt: place(entries.length),
+    orderAt: place(order.byteLength),
+    regionsAt: regions.length === 0 ? 0 : place(REGIONS * 2),
+    ways,
+    setMask,
+  });
+  return {
+    control: place(Control.Words * 4),
+    counts: place(CPU_REGIONS * KINDS * sources * 4),
+    secondCounts: place(CPU_REGIONS * 2 * 4),
+    sources,
+    codeSmall: tlb(parts.codeSmall),
+    dataSmall: tlb(parts.dataSmall),
+    codeLarge: parts.codeLarge && tlb(parts.codeLarge),
+    dataLarge: parts.dataLarge && tlb(parts.dataLarge),
+    dataHuge: parts.dataHuge && tlb(parts.dataHuge),
+    second: tlb(parts.second),
+    l1i: cache(parts.l1i),
+    l1d: cache(parts.l1d),
+    l2: cache(parts.l2),
+    present: place(2 ** (33 - core.presentBits)),
+    presentShift: core.presentBits,
+    prefetchLines: core.prefetchLines,
+    input: place(CAPACITY * 8),
+    end,
+  };
+}
+
+/** Moves a core's state to its places. */
+export function moveTo(core: Core, parts: Parts, places: Places, buffer: ArrayBuffer): void {
+  for (const name of ["l1i", "l1d", "l2"] as const) parts[name].moveTo(buffer, places[name].at, places[name].originsAt);
+  for (const name of ["codeSmall", "dataSmall", "codeLarge", "dataLarge", "dataHuge", "second"] as const) {
+    const to = places[name];
+    if (to !== null) parts[name]!.moveTo(buffer, to.entriesAt, to.pagesAt, to.orderAt, to.regionsAt);
+  }
+  core.moved(buffer, places.present);
+}

@@ -1,0 +1,293 @@
+/// <reference types="node" />
+/**
+ * References in batches beside one call for each: whatever the shape of the machine and whatever comes between, every
+ * count of every CPU and every word of state is the same after each batch.
+ */
+import { assemble } from "@kreplica/di";
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import {
+  BATCH_FETCH,
+  BATCH_LOAD,
+  BATCH_REGION,
+  BATCH_STORE,
+  Cr0,
+  Cr4,
+  cr3Value,
+  Efer,
+  FAULT,
+  type ReferenceBatch,
+} from "../../src/api.js";
+import { Counters, hwX86, Machine, type MachineSpec, type NumaMachine } from "../../src/index.js";
+import {
+  GoldenTrace,
+  goldenMachine,
+  identityMap,
+  runGolden,
+  runGoldenBatches,
+  tinyMachine,
+} from "../../src/testing.js";
+
+const cycles = tinyMachine().l2.cycles;
+
+function made(spec: MachineSpec) {
+  const assembly = assemble([hwX86(spec)]);
+  return { machine: assembly.get(Machine) as NumaMachine, bank: assembly.get(Counters) };
+}
+type Made = ReturnType<typeof made>;
+
+/**
+ * Every array of numbers below an object, by its way there. Hints may be wrong, and nothing asks them but for speed.
+ */
+function arraysOf(from: object, way: string, found: State, seen = new Set<object>()): void {
+  seen.add(from);
+  for (const [name, value] of Object.entries(from) as [string, unknown][]) {
+    if (typeof value !== "object" || value === null || /hints$/i.test(name) || seen.has(value)) continue;
+    if (ArrayBuffer.isView(value)) found.set(`${way}.${name}`, value as Int32Array);
+    else if (!["parts", "outer", "fabric", "cores", "batched"].includes(name))
+      arraysOf(value, `${way}.${name}`, found, seen);
+  }
+}
+
+type State = Map<string, Int32Array | Float64Array>;
+
+/** Counts and state of all that a machine has. */
+function stateOf({ machine, bank }: Made): State {
+  const found: State = new Map();
+  for (const id of machine.cpuIds) {
+    const cpu = machine.cpu(id);
+    found.set(`counts ${id}`, bank.of(id));
+    found.set(`last ${id}`, Float64Array.of(cpu.lastFrame, cpu.region));
+    arraysOf(cpu.core, `core of ${id}`, found);
+  }
+  machine.domains.forEach((domain, nth) => {
+    arraysOf(domain, `domain ${nth}`, found);
+  });
+  return found;
+}
+
+/** Every count and every word of state of two machines. */
+function same(batched: Made, called: Made, when: string): void {
+  const state = stateOf(batched);
+  const bytes = ({ buffer, byteOffset, byteLength }: Int32Array | Float64Array): Buffer =>
+    Buffer.from(buffer, byteOffset, byteLength);
+  for (const [name, words] of stateOf(called)) {
+    const mine = state.get(name)!;
+    if (!bytes(mine).equals(bytes(words))) expect([...mine], `${when}: ${name}`).toEqual([...words]);
+  }
+}
+
+test("the golden's streams: every count and every word of state, in every kind of L3", () => {
+  const records = new Uint32Array(60_000);
+  for (const mix of ["mixed", "hostile"] as const) {
+    new GoldenTrace(mix).fill(records);
+    for (const inclusion of ["inclusive", "victim", "independent"] as const) {
+      const [called, batched] = [made(goldenMachine(inclusion)), made(goldenMachine(inclusion))];
+      for (const { machine } of [called, batched]) identityMap(machine.memory, machine.cpu(0));
+      for (let from = 0; from < records.length; from += 20_000) {
+        const part = records.subarray(from, from + 20_000);
+        expect(runGolden(called.machine.cpu(0), part)).toBe(0);
+        expect(runGoldenBatches(batched.machine.cpu(0).batch()!, part)).toBe(0);
+      }
+      same(batched, called, `${mix}, ${inclusion}`);
+    }
+  }
+});
+
+/**
+ * Root tables of two contexts; below both the same: small pages with all kinds of rights, pages of 2 MiB and of 1 GiB.
+ */
+const ROOT = 0x100;
+
+function map({ machine: { memory } }: Made): void {
+  const set = (table: number, index: number, frame: number, bits: number): void => {
+    memory.write32(table, index * 2, ((frame << 12) | (bits & 0xfff)) >>> 0);
+    memory.write32(table, index * 2 + 1, bits < 0 ? 0x8000_0000 : 0);
+  };
+  const [GLOBAL, LARGE, ALL] = [0x100, 0x80, 0x7];
+  for (const root of [ROOT, ROOT + 1]) set(root, 0, ROOT + 2, ALL);
+  set(ROOT + 2, 0, ROOT + 3, ALL);
+  set(ROOT + 2, 1, 0, LARGE | 0x3 | GLOBAL);
+  set(ROOT + 3, 0, ROOT + 4, ALL);
+  for (let large = 1; large < 8; large++)
+    set(ROOT + 3, large, 512 * large, LARGE | (large % 3 === 0 ? 0x3 : ALL | GLOBAL));
+  // Present, writable, for users, global, dirty, no execute: every mixture of them, sixteen frames apart from the last.
+  for (let page = 0; page < 64; page++) {
+    const bits = (page & 7) | (((page >> 3) & 1) * GLOBAL) | (((page >> 4) & 1) * 0x60);
+    set(ROOT + 4, page, page & 15, page >> 5 === 1 ? bits | -0x8000_0000 : bits);
+  }
+}
+
+function boot(all: Made): void {
+  map(all);
+  for (const id of all.machine.cpuIds) {
+    const cpu = all.machine.cpu(id);
+    cpu.cr4 = Cr4.PhysicalAddressExtension | Cr4.PageGlobal;
+    cpu.writeCr3(cr3Value(ROOT));
+    cpu.efer = Efer.LongModeEnable | Efer.NoExecuteEnable;
+    cpu.cr0 = Cr0.Paging + Cr0.WriteProtect;
+    cpu.cr4 |= Cr4.ProcessContext;
+  }
+}
+
+const kinds = fc.constantFrom(BATCH_FETCH, BATCH_FETCH, BATCH_LOAD, BATCH_LOAD, BATCH_STORE);
+/** Few pages and lines, so that they meet: small ones, of 2 MiB, of 1 GiB, none at all, and no canonical address. */
+const page = fc.oneof(
+  { weight: 8, arbitrary: fc.nat(63) },
+  { weight: 5, arbitrary: fc.tuple(fc.integer({ min: 1, max: 8 }), fc.nat(7)).map(([large, of]) => large * 512 + of) },
+  { weight: 3, arbitrary: fc.nat(15).map((of) => (1 << 18) + of) },
+);
+const reference = fc.record({
+  kind: fc.oneof({ weight: 12, arbitrary: kinds }, { weight: 1, arbitrary: fc.constant(BATCH_REGION) }),
+  page,
+  line: fc.constantFrom(0, 1, 2, 63),
+  high: fc.oneof({ weight: 40, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.constantFrom(0x8000, -1) }),
+  region: fc.nat(7),
+});
+const between = fc.constantFrom(
+  "nothing",
+  "nothing",
+  "user",
+  "kernel",
+  "other root",
+  "root kept",
+  "invlpg",
+  "chill",
+  "flush",
+);
+const piece = fc.record({
+  // Every third refers where the one before it did: a line that is executed and stored to.
+  references: fc.array(fc.tuple(reference, fc.nat(2)), { minLength: 1, maxLength: 60, size: "max" }).map((drawn) =>
+    drawn.map(([each, again], at) => {
+      const [before] = drawn[at - 1] ?? [each];
+      return again === 0 ? { ...each, page: before.page, line: before.line, high: before.high } : each;
+    }),
+  ),
+  between,
+  page,
+  others: fc.array(fc.record({ cpu: fc.integer({ min: 1, max: 3 }), reference }), { maxLength: 8 }),
+});
+
+const ways = fc.integer({ min: 1, max: 8 });
+const cache = fc.record({ ways, groups: fc.constantFrom(1, 2) }).map(({ ways, groups }) => ({
+  bytes: 4096 * ways * groups,
+  ways,
+  cycles,
+}));
+const tlb = fc
+  .record({ ways, sets: fc.constantFrom(1, 2, 4) })
+  .map(({ ways, sets }) => ({ entries: ways * sets, ways }));
+const spec = fc
+  .record({
+    l1i: cache,
+    l1d: cache,
+    l2: cache,
+    l3: cache,
+    inclusion: fc.constantFrom("inclusive" as const, "victim" as const, "independent" as const),
+    prefetchLines: fc.nat(2),
+    threads: fc.constantFrom(1, 2),
+    instruction: fc.record({ small: tlb, large: fc.option(tlb, { nil: undefined }) }),
+    data: fc.record({
+      small: tlb,
+      large: fc.option(tlb, { nil: undefined }),
+      huge: fc.option(tlb, { nil: undefined }),
+    }),
+    second: fc.tuple(tlb, fc.boolean()).map(([shape, large]) => ({ ...shape, large, cycles })),
+  })
+  .map(({ l1i, l1d, l2, l3, inclusion, prefetchLines, threads, instruction, data, second }) => {
+    const defined = <T extends object>(from: T): T =>
+      Object.fromEntries(Object.entries(from).filter(([, value]) => value !== undefined)) as T;
+    const tiny = tinyMachine({ coresPerNode: threads === 1 ? 2 : 1, threadsPerCore: threads });
+    return {
+      ...tiny,
+      l1i,
+      l1d,
+      l2,
+      l3: { ...l3, inclusion },
+      costs: { ...tiny.costs, prefetchLines },
+      translation: { ...tiny.translation, instruction: defined(instruction), data: defined(data), second },
+    } as MachineSpec;
+  });
+
+type Reference = typeof reference extends fc.Arbitrary<infer T> ? T : never;
+const lowOf = ({ page, line }: Reference): number => (page << 12) | (line << 6);
+
+/** One call for each. @returns what each reference ended in */
+function call(all: Made, id: number, references: readonly Reference[]): number[] {
+  const cpu = all.machine.cpu(id);
+  return references.map((each) => {
+    const lo = lowOf(each);
+    if (each.kind === BATCH_REGION) {
+      cpu.region = each.region;
+      return 0;
+    }
+    return each.kind === BATCH_FETCH
+      ? cpu.fetch(lo, each.high)
+      : each.kind === BATCH_LOAD
+        ? cpu.load(lo, each.high)
+        : cpu.store(lo, each.high);
+  });
+}
+
+function batch(
+  { input, run, fault: _, ...rest }: ReferenceBatch,
+  references: readonly Reference[],
+  last: () => number,
+): number[] {
+  void rest;
+  references.forEach((each, at) => {
+    input[2 * at] = each.kind === BATCH_REGION ? each.kind : lowOf(each) | each.kind;
+    input[2 * at + 1] = each.kind === BATCH_REGION ? each.region : each.high;
+  });
+  const ends = references.map(() => 0);
+  for (let at = run(0, references.length); at < references.length; at = run(at + 1, references.length))
+    ends[at] = last();
+  return ends;
+}
+
+test("any shape, any references, any events between them", () => {
+  let faults = 0;
+  fc.assert(
+    fc.property(spec, fc.array(piece, { maxLength: 12, size: "max" }), fc.nat(4), (shape, pieces, late) => {
+      const [called, batched] = [made(shape), made(shape)];
+      for (const all of [called, batched]) boot(all);
+      pieces.forEach((each, nth) => {
+        for (const { cpu, reference } of each.others)
+          expect(call(batched, cpu, [reference])).toEqual(call(called, cpu, [reference]));
+        for (const { machine } of [called, batched]) {
+          const cpu = machine.cpu(0);
+          if (each.between === "user") cpu.privilege = 3;
+          else if (each.between === "kernel") cpu.privilege = 0;
+          else if (each.between === "other root") cpu.writeCr3(cr3Value(ROOT + 1, 1));
+          else if (each.between === "root kept") cpu.writeCr3(cr3Value(ROOT) | (1n << 63n));
+          else if (each.between === "invlpg") cpu.invlpg(BigInt(each.page) << 12n);
+          else if (each.between === "flush") cpu.flushTranslations();
+          else if (each.between === "chill") machine.chill();
+        }
+        // State moves when some of it is there already.
+        const made = nth < late ? undefined : batched.machine.cpu(0).batch()!;
+        const expected = call(called, 0, each.references);
+        const ends =
+          made === undefined ? call(batched, 0, each.references) : batch(made, each.references, () => made.fault);
+        expect(ends, `piece ${nth}`).toEqual(expected);
+        faults += expected.filter((end) => (end & FAULT) !== 0).length;
+        same(batched, called, `piece ${nth}`);
+      });
+    }),
+    { numRuns: 120, seed: 16 },
+  );
+  expect(faults).toBeGreaterThan(1000);
+});
+
+test("parts that a batch is not made for have none: more than 8 ways, other replacement, a front end that runs ahead", () => {
+  const tiny = tinyMachine();
+  const wide = { ...tiny.l2, bytes: 4096 * 9, ways: 9 };
+  const shapes: [MachineSpec, boolean][] = [
+    [tiny, true],
+    [{ ...tiny, l1d: wide }, false],
+    [{ ...tiny, l2: wide }, false],
+    [{ ...tiny, l1i: { ...tiny.l1i, replacement: { policy: "fifo" } } }, false],
+    [{ ...tiny, l2: { ...tiny.l2, bytes: 4096 * 3 * tiny.l2.ways } }, false],
+  ];
+  for (const [shape, has] of shapes) expect(made(shape).machine.cpu(0).batch() !== undefined).toBe(has);
+});
