@@ -246,9 +246,9 @@ export class Core implements LineHolder {
 
   /** {@link data} for caches of more than 8 ways or of sets that are no power of two. */
   private dataAnyShape(frame: number, line: number, write: number, counters: Float64Array, row: number): void {
-    const { l1d, l2 } = this;
+    const { l1d } = this;
     const base = l1d.baseOf(frame, line);
-    let source = Source.L1;
+    let source: number = Source.L1;
     if (l1d.touch(base, frame) !== 0) {
       if (write !== 0 && ((l1d.words[base]! >>> l1d.way) & 1) === 0)
         source = this.firstStore(frame, line, base, l1d.way);
@@ -256,12 +256,9 @@ export class Core implements LineHolder {
       const way = l1d.way;
       if (this.counting !== 0) this.replaced(l1d.victimFrame, frame, line);
       if (l1d.victimModified !== 0) this.fromL1(l1d.victimFrame, line, counters);
-      const below = l2.baseOf(frame, line);
-      source = Source.L2;
-      if (l2.touch(below, frame) === 0)
-        source = this.outside(frame, line, below, l2.way, l2.victimFrame, l2.victimModified, write, counters);
-      const shared = l2.words[below + 1]!;
-      if (shared !== 0 && ((shared >>> l2.way) & 1) !== 0) l1d.setState(base, way, Line.Shared);
+      const found = this.second(frame, line, write, counters);
+      source = found & 0xffff;
+      if (found !== source) l1d.setState(base, way, Line.Shared);
       if (write !== 0) {
         const upgrade = this.firstStore(frame, line, base, way);
         if (upgrade !== Source.L1) source = upgrade;
@@ -380,17 +377,25 @@ export class Core implements LineHolder {
 
   /** Brings the line that is new in L1I; what L1D changed in it goes below first. */
   private fetchLine(frame: number, line: number, counters: Float64Array): number {
-    const { l1d, l2 } = this;
+    const { l1d } = this;
     const base = l1d.baseOf(frame, line);
     const way = l1d.find(base, frame);
     if (way !== ABSENT && (l1d.stateOf(base, way) & Line.Modified) !== 0) {
       l1d.setState(base, way, 0);
       this.fromL1(frame, line, counters);
     }
-    const below = l2.baseOf(frame, line);
-    return l2.touch(below, frame) !== 0
-      ? Source.L2
-      : this.outside(frame, line, below, l2.way, l2.victimFrame, l2.victimModified, 0, counters);
+    return this.second(frame, line, 0, counters) & 0xffff;
+  }
+
+  /** Uses a line in L2, bringing it in. @returns where it came from, and in bit 16 whether L2 has it shared */
+  second(frame: number, line: number, write: number, counters: Float64Array): number {
+    const { l2 } = this;
+    const base = l2.baseOf(frame, line);
+    const source =
+      l2.touch(base, frame) !== 0
+        ? Source.L2
+        : this.outside(frame, line, base, l2.way, l2.victimFrame, l2.victimModified, write, counters);
+    return source | (((l2.words[base + 1]! >>> l2.way) & 1) << 16);
   }
 
   /** After L2.touch missed. @param base of the L2 set @returns where the line came from */

@@ -155,6 +155,13 @@ class BatchedCore {
         this.heard();
         return source;
       },
+      second: (frame: number, line: number, write: number): number => {
+        const { thread } = this;
+        core.fetchThread = thread.thread;
+        const source = core.second(frame, line, write, thread.counters);
+        this.heard();
+        return source;
+      },
       fromL2: (frame: number, line: number): void => {
         const { thread } = this;
         core.fetchThread = thread.thread;

@@ -35,7 +35,12 @@ import { control, counted } from "./tlb-code.js";
 export interface Beyond {
   /** Brings a line whose place in L2 is made: frame, line, set, way, victim, modified, write. @returns the source */
   readonly outside: Callee<readonly ["i32", "i32", "i32", "i32", "i32", "i32", "i32"], "i32">;
-  /** A modified line of L1D that L2 lacks: frame, line. */
+  /**
+   * Uses a line in an L2 that TypeScript keeps: frame, line, write.
+   * @returns the source, and in bit 16 whether shared
+   */
+  readonly second: Callee<readonly ["i32", "i32", "i32"], "i32">;
+  /** A modified line of L1D that L2 lacks, or of which only TypeScript knows: frame, line. */
   readonly fromL2: Callee<readonly ["i32", "i32"], undefined>;
   /** A store to a line that is shared, or in L1I: frame, line, set, way. @returns L1 or an upgrade source */
   readonly firstStore: Callee<readonly ["i32", "i32", "i32", "i32"], "i32">;
@@ -67,11 +72,12 @@ const filledOf = (variables: FunctionBody): Filled => ({
 /** Index of a set's first word in its cache's array. */
 const wordOf = ({ at }: CachePlace, set: I32): I32 => shrU(add(set, -at), 2);
 
-/** Writes the ways a miss of L1 goes. */
-export function misses(writer: BinaryWriter, places: Places, beyond: Beyond): Misses {
-  const { l1i, l1d, l2 } = places;
-  const replaced = replacement(writer, places);
-
+/** The ways to an L2 whose sets lie in the memory. */
+function secondLevel(
+  writer: BinaryWriter,
+  l2: CachePlace,
+  beyond: Beyond,
+): Pick<Beyond, "second"> & { readonly fromL1: Beyond["fromL2"] } {
   // A modified line leaves L1D, or is cleaned there: frame, line.
   const fromL1 = writer.add("", ["i32", "i32"], undefined, (variables, frame, line) => {
     const set = variables.local("i32");
@@ -113,6 +119,16 @@ export function misses(writer: BinaryWriter, places: Places, beyond: Beyond): Mi
       i32.or(source, shl(and(i32.shrU(i32.load(set, SHARED), way), 1), 16)).code,
     ];
   });
+  return { fromL1, second };
+}
+
+/** Writes the ways a miss of L1 goes. */
+export function misses(writer: BinaryWriter, places: Places, beyond: Beyond): Misses {
+  const { l1i, l1d, l2 } = places;
+  const replaced = replacement(writer, places);
+
+  const { fromL1, second } =
+    l2 === null ? { fromL1: beyond.fromL2, second: beyond.second } : secondLevel(writer, l2, beyond);
 
   const firstStore = writer.add("", ["i32", "i32", "i32", "i32"], "i32", (variables, frame, line, set, way) => {
     const code = variables.local("i32");

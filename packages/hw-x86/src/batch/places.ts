@@ -76,7 +76,8 @@ export interface Places {
   readonly input: number;
   readonly l1i: CachePlace;
   readonly l1d: CachePlace;
-  readonly l2: CachePlace;
+  /** null where TypeScript keeps it: more than 8 ways, or not ours. */
+  readonly l2: CachePlace | null;
   readonly codeSmall: TlbPlace;
   readonly dataSmall: TlbPlace;
   readonly codeLarge: TlbPlace | null;
@@ -94,7 +95,7 @@ export interface Places {
 export interface Parts {
   readonly l1i: LineCache;
   readonly l1d: LineCache;
-  readonly l2: LineCache;
+  readonly l2: LineCache | null;
   readonly codeSmall: Tlb;
   readonly dataSmall: Tlb;
   readonly codeLarge: Tlb | null;
@@ -103,7 +104,10 @@ export interface Parts {
   readonly second: Tlb;
 }
 
-/** Tags are compared eight at a time, pages four: what has more ways, or is another's part, TypeScript does. */
+/**
+ * Tags are compared eight at a time, pages four: what has more ways, or is another's part, TypeScript does, which for
+ * L2 is worth a question.
+ */
 const isNarrow = (cache: unknown): cache is LineCache =>
   cache instanceof LineCache && cache.constructor === LineCache && cache.narrow !== 0 && cache.groupMask >= 0;
 
@@ -112,11 +116,11 @@ const isOurs = (tlb: unknown): tlb is Tlb => tlb instanceof Tlb && tlb.construct
 /** @returns undefined where a part of the core is one that a batch cannot work on */
 export function batchedParts({ l1i, l1d, l2, tlbs }: Core): Parts | undefined {
   const { codeSmall, dataSmall, codeLarge, dataLarge, dataHuge, second } = tlbs;
-  if (!isNarrow(l1i) || !isNarrow(l1d) || !isNarrow(l2)) return undefined;
+  if (!isNarrow(l1i) || !isNarrow(l1d)) return undefined;
   if (!isOurs(codeSmall) || !isOurs(dataSmall) || !isOurs(second)) return undefined;
   if ((codeLarge !== null && !isOurs(codeLarge)) || (dataLarge !== null && !isOurs(dataLarge))) return undefined;
   if (dataHuge !== null && !isOurs(dataHuge)) return undefined;
-  return { l1i, l1d, l2, codeSmall, dataSmall, codeLarge, dataLarge, dataHuge, second };
+  return { l1i, l1d, l2: isNarrow(l2) ? l2 : null, codeSmall, dataSmall, codeLarge, dataLarge, dataHuge, second };
 }
 
 /** Decides where everything lies. */
@@ -156,7 +160,7 @@ export function placesOf(core: Core, parts: Parts, sources: number): Places {
     second: tlb(parts.second),
     l1i: cache(parts.l1i),
     l1d: cache(parts.l1d),
-    l2: cache(parts.l2),
+    l2: parts.l2 && cache(parts.l2),
     present: place(2 ** (33 - core.presentBits)),
     presentShift: core.presentBits,
     prefetchLines: core.prefetchLines,
@@ -167,7 +171,10 @@ export function placesOf(core: Core, parts: Parts, sources: number): Places {
 
 /** Moves a core's state to its places. */
 export function moveTo(core: Core, parts: Parts, places: Places, buffer: ArrayBuffer): void {
-  for (const name of ["l1i", "l1d", "l2"] as const) parts[name].moveTo(buffer, places[name].at, places[name].originsAt);
+  for (const name of ["l1i", "l1d", "l2"] as const) {
+    const to = places[name];
+    if (to !== null) parts[name]!.moveTo(buffer, to.at, to.originsAt);
+  }
   for (const name of ["codeSmall", "dataSmall", "codeLarge", "dataLarge", "dataHuge", "second"] as const) {
     const to = places[name];
     if (to !== null) parts[name]!.moveTo(buffer, to.entriesAt, to.pagesAt, to.orderAt, to.regionsAt);

@@ -174,6 +174,10 @@ const cache = fc.record({ ways, groups: fc.constantFrom(1, 2) }).map(({ ways, gr
   ways,
   cycles,
 }));
+/** An L2 may have more ways than the batch knows, or sets that are no power of two. */
+const below = fc
+  .record({ ways: fc.integer({ min: 1, max: 12 }), groups: fc.constantFrom(1, 2, 2, 3) })
+  .map(({ ways, groups }) => ({ bytes: 4096 * ways * groups, ways, cycles }));
 const tlb = fc
   .record({ ways, sets: fc.constantFrom(1, 2, 4) })
   .map(({ ways, sets }) => ({ entries: ways * sets, ways }));
@@ -181,7 +185,7 @@ const spec = fc
   .record({
     l1i: cache,
     l1d: cache,
-    l2: cache,
+    l2: below,
     l3: cache,
     inclusion: fc.constantFrom("inclusive" as const, "victim" as const, "independent" as const),
     prefetchLines: fc.nat(2),
@@ -285,9 +289,12 @@ test("parts that a batch is not made for have none: more than 8 ways, other repl
   const shapes: [MachineSpec, boolean][] = [
     [tiny, true],
     [{ ...tiny, l1d: wide }, false],
-    [{ ...tiny, l2: wide }, false],
+    [{ ...tiny, l2: wide }, true],
     [{ ...tiny, l1i: { ...tiny.l1i, replacement: { policy: "fifo" } } }, false],
-    [{ ...tiny, l2: { ...tiny.l2, bytes: 4096 * 3 * tiny.l2.ways } }, false],
+    [
+      { ...tiny, translation: { ...tiny.translation, second: { ...tiny.translation.second, entries: 16, ways: 16 } } },
+      false,
+    ],
   ];
   for (const [shape, has] of shapes) expect(made(shape).machine.cpu(0).batch() !== undefined).toBe(has);
 });
