@@ -5,11 +5,10 @@
  *
  * In packages/bench: npm run micro -- isa-kernel [vmlinuz]
  *
- * Measured 2026-11-23 on 6.1.192-2 cloud-amd64 (Node 20.20.2, 2 shared cores under load, best of seven rounds), million
- * a second:
- *   exact                   sha256 36, crc32_le 46, xxh64 31, memchr_inv 41, __bitmap_weight 52
- *   every access accounted  sha256 47, crc32_le 24, xxh64 21, memchr_inv 15, __bitmap_weight 27
- * sha256 lives in registers and little memory: there the two differ by less than the noise of a loaded machine.
+ * Measured 2026-11-29 on Debian's 6.1 cloud-amd64 (Node 20.20.2, 2 shared cores, best of seven rounds), million a
+ * second, and interpreted the same day:
+ *   exact                   sha256 601 (63), crc32_le 903 (44), xxh64 651 (38), memchr_inv 361 (39), __bitmap_weight 190 (50)
+ *   every access accounted  sha256 113 (46), crc32_le 68 (24), xxh64 97 (24), memchr_inv 42 (15), __bitmap_weight 71 (27)
  */
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";

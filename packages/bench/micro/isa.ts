@@ -5,9 +5,7 @@
  *
  * In packages/bench: npm run micro -- isa [program]
  *
- * Measured (Node 20.20.2, 2 shared cores, best of five rounds of user time, million instructions a second over the ten
- * programs):
- *   flat, windows 31-84    flat, through the port 22-45    machine 26-65    machine, every access accounted 12-33    step() 14
+ * Measured: docs/speed.md, "Instructions".
  * Registers as 32-bit halves are 1.9 to 2.3 times as fast as a BigInt64Array once flags and address arithmetic are done
  * with them (bigints win, by 1.5, only where bare sums and logic are all there is). A handler call per instruction
  * reaches 0.8 of a two-way switch; it was kept because 300 operations do not fit a function that the optimising

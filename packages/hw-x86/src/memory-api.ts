@@ -9,6 +9,19 @@ export interface FrameRange {
   readonly frames: number;
 }
 
+/** Where a frame's bytes lie in host memory; it holds until {@link PhysMemory.moves} changes. */
+export interface FrameWindow {
+  /** The storage three times over, on one buffer. */
+  readonly bytes: Uint8Array;
+  readonly halves: Uint16Array;
+  readonly words: Int32Array;
+  /** Byte index of the frame's first byte in `bytes`; a multiple of 4096. */
+  readonly base: number;
+  /** Write counters; whoever stores through the window increments `versions[slot]`. */
+  readonly versions: Uint32Array;
+  readonly slot: number;
+}
+
 /**
  * Sparse physical memory: a frame nobody wrote reads as zero and costs nothing. Copying a frame shares its host storage
  * until one side is written, so that a copy costs the host nothing while the model counts it in full.
@@ -36,6 +49,21 @@ export interface PhysMemory {
   nextDifference(table: Frame, other: Frame, first: number, last: number): number;
   /** Times the frame was written, modulo 2^32: lets decoded code and cached checks notice a change. */
   version(frame: Frame): number;
+  /**
+   * The frame's bytes themselves, for who accesses them often. A memory without it is asked by {@link read32} and
+   * {@link write32} every time.
+   * @returns undefined where a store has to go through {@link write32} first: nobody wrote the frame, or it shares its
+   *   bytes
+   */
+  window?(frame: Frame, write: boolean): FrameWindow | undefined;
+  /** Counts whatever ends a {@link window}; absent where there is none. */
+  readonly moves?: number;
+  /** All frames' words, until {@link moves} changes; with the next two, absent where there are no windows. */
+  readonly words?: Int32Array;
+  /** Hot. Index of a frame's first word in {@link words}, to read. */
+  firstWord?(frame: Frame): number;
+  /** Hot. The same to write one or two words; increments {@link version} of the frame. */
+  firstWordToWrite?(frame: Frame): number;
   /** Copies 4096 bytes. */
   copyFrame(from: Frame, to: Frame): void;
   clearFrame(frame: Frame): void;

@@ -11,7 +11,7 @@
  */
 import { hex, PAGE, PAGE_BYTES } from "./addr.js";
 import { HOLE, OwnerTable, frameRanges } from "./memory-layout.js";
-import type { FrameRange, PhysMemory } from "./memory-api.js";
+import type { FrameRange, FrameWindow, PhysMemory } from "./memory-api.js";
 import type { NodeSpec } from "./spec.js";
 
 const FIRST_SLOTS = 16;
@@ -44,11 +44,17 @@ export class SparseMemory implements PhysMemory {
   /** All pages, as words and, over the same buffer, as bytes: the host is little endian, as x86-64 is. */
   private arena = new Int32Array(FIRST_SLOTS * 1024);
   private bytes = new Uint8Array(this.arena.buffer);
+  private halves = new Uint16Array(this.arena.buffer);
   /** References to each slot. A free slot has none and links to the next free one through {@link nextFree}. */
   private references = new Int32Array(FIRST_SLOTS);
   private nextFree = new Int32Array(FIRST_SLOTS);
   private freeSlot = 0;
   private slotCount = 1;
+  /**
+   * Counts whatever may move a frame's bytes to another place or make it share one: until it changes,
+   * {@link window} holds.
+   */
+  moves = 0;
   private readonly eight = new Uint8Array(8);
   private readonly eightView = new DataView(this.eight.buffer);
 
@@ -97,6 +103,34 @@ export class SparseMemory implements PhysMemory {
 
   version(frame: number): number {
     return this.versions[this.place(frame)]!;
+  }
+
+  /** All pages' words, until {@link moves} changes. */
+  get words(): Int32Array {
+    return this.arena;
+  }
+
+  /** Index in {@link words} of a frame's first word, to read. Hot. */
+  firstWord(frame: number): number {
+    return this.slots[this.place(frame)]! << 10;
+  }
+
+  /** The same to write one or two words: counts a write. Hot. */
+  firstWordToWrite(frame: number): number {
+    return this.writable(frame) << 10;
+  }
+
+  window(frame: number, write: boolean): FrameWindow | undefined {
+    const slot = this.slots[this.place(frame)]!;
+    if (write && (slot === 0 || this.references[slot] !== 1)) return undefined;
+    return {
+      bytes: this.bytes,
+      halves: this.halves,
+      words: this.arena,
+      base: slot * PAGE_BYTES,
+      versions: this.versions,
+      slot: this.place(frame),
+    };
   }
 
   copyFrame(from: number, to: number): void {
@@ -190,6 +224,7 @@ export class SparseMemory implements PhysMemory {
   }
 
   private addChunk(frame: number): number {
+    this.moves++;
     if (this.chunkCount << 9 === this.slots.length) {
       this.slots = doubled(this.slots, (length) => new Int32Array(length));
       this.versions = doubled(this.versions, (length) => new Uint32Array(length));
@@ -206,6 +241,7 @@ export class SparseMemory implements PhysMemory {
     this.versions[place]!++;
     const slot = this.slots[place]!;
     if (slot !== 0 && this.references[slot] === 1) return slot;
+    this.moves++;
     const own = this.takeSlot();
     this.arena.copyWithin(own << 10, slot << 10, (slot + 1) << 10);
     if (slot !== 0) this.references[slot]!--;
@@ -214,6 +250,7 @@ export class SparseMemory implements PhysMemory {
   }
 
   private replace(frame: number, slot: number): void {
+    this.moves++;
     const place = this.ownPlace(frame);
     const old = this.slots[place]!;
     this.slots[place] = slot;
@@ -230,6 +267,7 @@ export class SparseMemory implements PhysMemory {
     larger.set(this.arena);
     this.arena = larger;
     this.bytes = new Uint8Array(larger.buffer);
+    this.halves = new Uint16Array(larger.buffer);
   }
 
   private takeSlot(): number {

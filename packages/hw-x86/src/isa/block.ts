@@ -10,6 +10,7 @@ import {
   FlowControl,
   Instruction as Decoded,
 } from "@kreplica/hw-x86/iced";
+import type { Context } from "./context.js";
 import { Instruction } from "./instruction.js";
 import { lower } from "./lower-system.js";
 import type { CpuPort } from "./port.js";
@@ -29,6 +30,30 @@ function wideFar(code: number, bytes: Uint8Array, at: number): number {
 }
 
 /**
+ * @param budget instructions beyond those of the block it begins with
+ * @param entry that block's number in {@link CompiledCode.entries}
+ * @returns the number in {@link CompiledCode.instructions} of one that ended in the context's status, or how else it
+ *   ended (region-writer.ts)
+ */
+export type CompiledFunction = (budget: number, entry: number) => number;
+
+/** Blocks compiled together (compiled/compiler.ts), for each CPU of their memory to make its function of. */
+export interface CompiledCode {
+  readonly accounted: boolean;
+  readonly instructions: readonly Instruction[];
+  /** Blocks it can begin with; the first is the one it was compiled for. */
+  readonly entries: readonly Block[];
+  readonly region: {
+    readonly blocks: readonly Block[];
+    /** Of the frame, when all blocks were last known to be unchanged. */
+    version: number;
+    /** Whether one of them is at the address. */
+    has(lo: number, hi: number): boolean;
+  };
+  make(context: Context, port: CpuPort): CompiledFunction;
+}
+
+/**
  * Instructions that lie one after another in one page; only the last one may transfer control. One that crosses into
  * the next page is a block of its own.
  */
@@ -40,12 +65,26 @@ export class Block {
   /** Frame of the bytes beyond the page border, -1 for none. */
   secondFrame = -1;
   secondVersion = 0;
+  /** Times it was interpreted: often enough, and it is compiled. */
+  executions = 0;
+  /** Compiled regions it is in. */
+  regions = 0;
+  /** The one that can begin with it, and its number there; null: nothing can. */
+  compiled: CompiledCode | null | undefined;
+  entry = 0;
+  /** The CPU that was the first to compile it, and its function: others look theirs up. */
+  owner: object | undefined;
+  run: CompiledFunction | undefined;
   constructor(
     readonly lo: number,
     readonly hi: number,
     readonly frame: number,
-    readonly version: number,
+    /** Of the frame, when the bytes were last known to be these. */
+    public version: number,
   ) {}
+
+  /** Bytes of its instructions, where they are all of one frame. */
+  bytes: Uint8Array | undefined;
 }
 
 /** Blocks of one physical memory; CPUs of one vendor that share the memory may share it. */
@@ -74,7 +113,7 @@ export class BlockCache {
     const key = frame * 4096 + (lo & 0xfff);
     const known = this.blocks.get(key);
     // Direct targets and RIP-relative operands are absolute in a block, so an alias at another address decodes its own.
-    if (known !== undefined && known.lo === lo && known.hi === hi && known.version === port.version(frame)) {
+    if (known !== undefined && known.lo === lo && known.hi === hi && this.holds(port, known)) {
       if (known.secondFrame < 0) return known;
       const second = port.translateFetch(known.endLo & ~0xfff, known.endHi);
       if (second < 0) return -second;
@@ -85,6 +124,32 @@ export class BlockCache {
     if (this.blocks.size >= this.capacity) this.blocks.clear();
     this.blocks.set(key, block);
     return block;
+  }
+
+  /** Whether memory still has the bytes of a block: written pages mostly changed elsewhere. */
+  holds(port: CpuPort, block: Block): boolean {
+    const { frame, bytes } = block;
+    const version = port.version(frame);
+    if (block.version === version) return true;
+    // Compiled code knows of its own stores that they went beside it.
+    if (block.compiled?.region.version === version) {
+      block.version = version;
+      return true;
+    }
+    if (bytes === undefined) return false;
+    const now = this.code.subarray(0, bytes.length);
+    port.readCode(frame, block.lo & 0xfff, now);
+    for (let n = 0; n < bytes.length; n++) if (now[n] !== bytes[n]) return false;
+    block.version = version;
+    return true;
+  }
+
+  /** The block at an address of a frame if it is decoded and unchanged; its bytes are the frame's alone. */
+  known(port: CpuPort, frame: number, lo: number, hi: number): Block | undefined {
+    const block = this.blocks.get(frame * 4096 + (lo & 0xfff));
+    return block !== undefined && block.lo === lo && block.hi === hi && block.secondFrame < 0 && this.holds(port, block)
+      ? block
+      : undefined;
   }
 
   /**
@@ -121,6 +186,7 @@ export class BlockCache {
       block.secondVersion = port.version(second);
     }
     this.close(block);
+    if (block.secondFrame < 0) block.bytes = this.code.slice(0, (block.endLo - lo) | 0);
     return block;
   }
 

@@ -103,6 +103,8 @@ export const enum Segment {
 
 /** Entries of each window table; a power of two. 256 pages are 1 MiB of working set. */
 const WINDOWS = 256;
+const NOWHERE = new Int32Array(0);
+const NO_VERSIONS = new Uint32Array(0);
 /** Never a page address. */
 const NO_TAG = 1;
 
@@ -131,6 +133,17 @@ export class Context implements WindowHolder {
   readonly writeTags = new Int32Array(2 * WINDOWS).fill(NO_TAG);
   readonly readPages: (PageWindow | undefined)[] = new Array<PageWindow | undefined>(WINDOWS).fill(undefined);
   readonly writePages: (PageWindow | undefined)[] = new Array<PageWindow | undefined>(WINDOWS).fill(undefined);
+  /** The same for compiled code: index of each window's first word in {@link words}. */
+  readonly readBases = new Int32Array(WINDOWS);
+  readonly writeBases = new Int32Array(WINDOWS);
+  /** Index of each window's page in {@link versions}. */
+  readonly writeSlots = new Int32Array(WINDOWS);
+  /** What all windows open now lie in. */
+  words: Int32Array = NOWHERE;
+  versions: Uint32Array = NO_VERSIONS;
+  /** Of compiled code on its way out: instructions left of its budget, and the status of a fault. */
+  left = 0;
+  status = 0;
   /** Counts {@link dropWindows}: a block entry of an older epoch must be translated again. */
   epoch = 0;
   /** Current privilege level: 0 or 3 (1 and 2 are carried, not used). */
@@ -167,6 +180,10 @@ export class Context implements WindowHolder {
 
   dropWindows(): void {
     this.epoch = (this.epoch + 1) | 0;
+    this.closeWindows();
+  }
+
+  closeWindows(): void {
     this.readTags.fill(NO_TAG);
     this.writeTags.fill(NO_TAG);
   }

@@ -32,6 +32,11 @@ export class FetchingPort extends MachinePort {
     return status;
   }
 
+  /** None: each store has to be compared with what is held. */
+  override window(): undefined {
+    return undefined;
+  }
+
   /** What may be fetched is another thing at another level: nothing is executed that this level could not fetch. */
   override modeChanged(privilege: number, alignmentCheck: boolean): void {
     super.modeChanged(privilege, alignmentCheck);

@@ -104,6 +104,9 @@ export class FlatMemoryPort implements CpuPort {
   attach(holder: WindowHolder): void {
     this.holder = holder;
   }
+  firstWord(frame: number): number {
+    return frame * (BYTES / 4);
+  }
   version(frame: number): number {
     return this.memory.versions[frame]!;
   }

@@ -11,6 +11,6 @@ export {
 } from "./fetched-code.js";
 export { FetchingPort } from "./fetching-port.js";
 export { FlatMemory, FlatMemoryPort, type PageRights } from "./flat-port.js";
-export { Interpreter, type Stop } from "./interpreter.js";
+export { Interpreter, type InterpreterOptions, type Stop } from "./interpreter.js";
 export { MachinePort, type MachinePortOptions } from "./machine-port.js";
 export { faultStatus, NON_CANONICAL, pageFault, type CpuPort, type PageWindow, type WindowHolder } from "./port.js";

@@ -4,7 +4,9 @@
  * Source: SDM vol. 3A, "Prioritization of Concurrent Events"; "Single-Step Exception Condition".
  */
 import { Mnemonic } from "@kreplica/hw-x86/iced";
-import { BlockCache, type Block } from "./block.js";
+import { BlockCache, type Block, type CompiledCode, type CompiledFunction } from "./block.js";
+import { canCompile, compile } from "./compiled/compiler.js";
+import { Ending } from "./compiled/region-writer.js";
 import { Context, Flag, Slot } from "./context.js";
 import { Cause, raise, singleStepTrap } from "./exception.js";
 import type { FetchedCode } from "./fetched-code.js";
@@ -17,15 +19,30 @@ import { refreshControl } from "./system.js";
 const ENTRIES = 4096;
 const FAULT_BIT = 1 << 24;
 const LINE = 64;
+/** Executions of a block before it is compiled, unless said otherwise. */
+const OFTEN = 200;
+/** No frame and no status. */
+const NOTHING = -1;
 
 /** Why {@link Interpreter.run} came back. */
 export type Stop = "budget" | "halted" | "stopped" | "reached";
+
+/** How an {@link Interpreter} works; what it does is the same. */
+export interface InterpreterOptions {
+  /**
+   * Executions of a block after which it is compiled, where the surroundings allow that; default 200, Infinity for
+   * never.
+   */
+  readonly compileAfter?: number;
+}
 
 /** One CPU that executes. See the head of this file. */
 export class Interpreter {
   readonly context: Context;
   /** Instructions done, a repeated string instruction counting once per return to it. */
   executed = 0;
+  /** Those of them that compiled code did. */
+  executedCompiled = 0;
   private readonly entries: (Block | undefined)[] = new Array<Block | undefined>(ENTRIES).fill(undefined);
   /** Epoch in which the entry was translated. */
   private readonly epochs = new Int32Array(ENTRIES).fill(-1);
@@ -34,16 +51,29 @@ export class Interpreter {
   private readonly fetched: FetchedCode | undefined;
   /** What was executed last, where fetched instructions are kept. */
   private previous: Instruction | undefined;
+  /** Whether blocks executed often are compiled. */
+  private readonly compiles: boolean;
+  private readonly compileAfter: number;
+  private readonly functions = new WeakMap<CompiledCode, CompiledFunction>();
+  /** What the fetch of the block at RIP gave, when compiled code has charged it. */
+  private arrived = NOTHING;
 
   /** @param blocks shared by all CPUs of one memory, or its own @param singles the same for single steps */
   constructor(
     readonly port: CpuPort,
     private readonly blocks: BlockCache = new BlockCache(),
     singles?: BlockCache,
+    options: InterpreterOptions = {},
   ) {
     this.context = new Context(port);
     this.singles = singles ?? new BlockCache(1);
     this.fetched = port.fetched;
+    this.compileAfter = options.compileAfter ?? OFTEN;
+    this.compiles =
+      this.compileAfter < Infinity &&
+      this.fetched === undefined &&
+      (!port.timed || port.charges === true) &&
+      canCompile();
   }
 
   get rip(): bigint {
@@ -117,6 +147,15 @@ export class Interpreter {
         continue;
       }
       s[Slot.Flags]! &= ~Flag.Resume;
+      const compiled = this.compiles ? this.compiledFrom(block) : undefined;
+      if (
+        compiled !== undefined &&
+        left >= block.list.length &&
+        !(watches && block.compiled!.region.has(untilLo, untilHi))
+      ) {
+        left = this.runCompiled(compiled, block, left);
+        continue;
+      }
       s[Slot.Rip] = block.endLo;
       s[Slot.Rip + 1] = block.endHi;
       const list = block.list;
@@ -129,7 +168,7 @@ export class Interpreter {
           this.settle(i, status);
           break;
         }
-        if (i.writes && k < list.length && port.version(block.frame) !== block.version) {
+        if (i.writes && k < list.length && !this.blocks.holds(port, block)) {
           s[Slot.Rip] = i.nextLo;
           s[Slot.Rip + 1] = i.nextHi;
           break;
@@ -144,6 +183,74 @@ export class Interpreter {
       port.retire(k);
     }
     return c.stop !== "" ? "stopped" : c.halted ? "halted" : "budget";
+  }
+
+  /** The function that executes from a block on, made when the block has been interpreted often. */
+  private compiledFrom(block: Block): CompiledFunction | undefined {
+    if (block.owner === this) return block.run;
+    if (block.compiled === undefined) {
+      if (++block.executions < this.compileAfter) return undefined;
+      this.compile(block);
+    }
+    const { compiled } = block;
+    if (!compiled || compiled.accounted !== this.port.timed) return undefined;
+    let run = this.functions.get(compiled);
+    if (run === undefined) {
+      run = compiled.make(this.context, this.port);
+      this.functions.set(compiled, run);
+    }
+    if (block.owner === undefined) {
+      block.owner = this;
+      block.run = run;
+    }
+    return run;
+  }
+
+  private compile(block: Block): void {
+    const { port } = this;
+    const compiled = compile(block, port.timed, (lo, hi) => this.blocks.known(port, block.frame, lo, hi));
+    block.compiled = compiled;
+    compiled?.entries.forEach((each, number) => {
+      if (each.compiled) return;
+      each.compiled = compiled;
+      each.entry = number;
+    });
+  }
+
+  /** Whether all blocks of a region have their bytes; if not, it is forgotten. */
+  private stillHolds(compiled: CompiledCode): boolean {
+    const { region } = compiled;
+    if (region.blocks.every((block) => this.blocks.holds(this.port, block))) {
+      region.version = region.blocks[0]!.version;
+      return true;
+    }
+    for (const block of region.blocks) {
+      block.regions--;
+      if (block.compiled !== compiled) continue;
+      block.compiled = block.owner = block.run = undefined;
+      block.executions = 0;
+    }
+    return false;
+  }
+
+  /** @returns what is left of the budget */
+  private runCompiled(run: CompiledFunction, block: Block, budget: number): number {
+    const c = this.context;
+    const { region } = block.compiled!;
+    if (region.version !== block.version && !this.stillHolds(block.compiled!)) return budget;
+    const ending = run(budget - block.list.length, block.entry);
+    let { left } = c;
+    const done = budget - left;
+    if (ending >= 0) this.settle(block.compiled!.instructions[ending]!, c.status);
+    else if (ending === Ending.Fetched) this.arrived = c.status;
+    else if (ending === Ending.LineFaulted) {
+      this.fetchFault(c.status, c.s[Slot.Rip]!, c.s[Slot.Rip + 1]!);
+      left--;
+    }
+    this.executed += done;
+    this.executedCompiled += done;
+    this.port.retire(done);
+    return left;
   }
 
   /** One instruction, one iteration of a repeated one, or the delivery of one event. */
@@ -254,7 +361,8 @@ export class Interpreter {
       )
         return entry;
     }
-    const frame = port.translateFetch(lo, hi);
+    const frame = this.arrived === NOTHING ? port.translateFetch(lo, hi) : this.arrived;
+    this.arrived = NOTHING;
     const found = frame < 0 ? -frame : cache.at(port, frame, lo, hi);
     if (typeof found === "number") return this.fetchFault(found, lo, hi);
     if (port.timed) {

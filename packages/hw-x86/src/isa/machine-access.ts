@@ -4,12 +4,13 @@
  *
  * With `timed`, each access is the thread's own load, store or fetch, and counters are exact. Without, an address is
  * translated by the thread once (faults, A and D bits and permissions are the thread's) and the frame is remembered
- * until the thread says that translations changed; results are the same, counters are not kept.
+ * until the thread says that translations changed; results are the same, counters are not kept. Where memory shows its
+ * bytes, the interpreter gets windows on them, which end with the translation and whenever memory moves.
  */
 import { PAGE_BYTES } from "../addr.js";
 import type { CpuId } from "../ids.js";
 import { FAULT, NOT_CANONICAL, type Cpu, type Machine } from "../machine-api.js";
-import type { PhysMemory } from "../memory-api.js";
+import type { FrameWindow, PhysMemory } from "../memory-api.js";
 import type { Vendor } from "../spec.js";
 import { Access, NON_CANONICAL, pageFault, type WindowHolder } from "./port.js";
 
@@ -20,6 +21,8 @@ const EMPTY = 1;
 const FETCH = 2;
 const STORE = 1;
 const LOAD = 0;
+/** An index no word is near of. */
+const NOWHERE = -(2 ** 30);
 
 /** The part of a thread that counts translation changes; a CPU without it makes the port forget at every entry. */
 interface Counting {
@@ -37,6 +40,8 @@ export class MachineAccess {
   private readonly tags = new Int32Array(3 * 2 * ENTRIES).fill(EMPTY);
   private readonly frames = new Int32Array(3 * ENTRIES);
   private seen = -1;
+  /** {@link PhysMemory.moves} when windows were closed last. */
+  private moves: number | undefined;
   /** Frame of the last translation. */
   private located = 0;
   /** The read-modify-write under way: its store was checked and charged by its load. */
@@ -66,14 +71,23 @@ export class MachineAccess {
     if (this.cpu.alignmentCheck !== alignmentCheck) this.cpu.alignmentCheck = alignmentCheck;
     this.paired = false;
     const changes = this.cpu.translationChanges;
-    if (changes !== undefined && changes === this.seen) return;
-    this.forget();
+    if (changes === undefined || changes !== this.seen) this.forget();
+    else this.followMoves();
+  }
+
+  /** Closes windows on bytes that memory keeps elsewhere by now. */
+  protected followMoves(): void {
+    if (this.memory.moves === this.moves) return;
+    this.moves = this.memory.moves;
+    this.holder?.closeWindows();
   }
 
   /** Drops remembered translations, here and in the interpreter. */
   protected forget(): void {
     this.tags.fill(EMPTY);
+    this.paired = false;
     this.seen = this.cpu.translationChanges ?? -1;
+    this.moves = this.memory.moves;
     this.holder?.dropWindows();
   }
 
@@ -81,6 +95,7 @@ export class MachineAccess {
     this.cpu.privilege = privilege === 3 ? 3 : 0;
     this.cpu.alignmentCheck = alignmentCheck;
     this.tags.fill(EMPTY);
+    this.paired = false;
     this.seen = this.cpu.translationChanges ?? -1;
   }
 
@@ -103,6 +118,8 @@ export class MachineAccess {
       return 0;
     }
     const status = kind === LOAD ? cpu.load(lo, hi) : kind === STORE ? cpu.store(lo, hi) : cpu.fetch(lo, hi);
+    // A walk may have stored A and D bits.
+    this.followMoves();
     if (status !== 0) return this.failed(status, lo, hi);
     this.located = cpu.lastFrame;
     if (!this.timed) {
@@ -169,8 +186,12 @@ export class MachineAccess {
   }
 
   write(lo: number, hi: number, bytes: number, valueLo: number, valueHi: number, access: number): number {
-    if ((access & Access.System) !== 0) return this.asSystem(() => this.writeAs(lo, hi, bytes, valueLo, valueHi));
-    return this.writeAs(lo, hi, bytes, valueLo, valueHi);
+    const status =
+      (access & Access.System) !== 0
+        ? this.asSystem(() => this.writeAs(lo, hi, bytes, valueLo, valueHi))
+        : this.writeAs(lo, hi, bytes, valueLo, valueHi);
+    this.followMoves();
+    return status;
   }
 
   private writeAs(lo: number, hi: number, bytes: number, valueLo: number, valueHi: number): number {
@@ -227,8 +248,44 @@ export class MachineAccess {
     return status;
   }
 
-  window(): undefined {
-    return undefined;
+  get charges(): boolean {
+    return this.timed && this.memory.words !== undefined;
+  }
+
+  get words(): Int32Array {
+    return this.memory.words!;
+  }
+
+  chargeLoad(lo: number, hi: number): number {
+    const status = this.cpu.load(lo, hi);
+    if (status !== 0) return -this.failed(status, lo, hi);
+    this.paired = false;
+    return this.memory.firstWord!(this.cpu.lastFrame);
+  }
+
+  chargeStore(lo: number, hi: number): number {
+    if (this.paired && lo === this.pairedLo && hi === this.pairedHi) {
+      this.paired = false;
+      return this.memory.firstWordToWrite!(this.pairedFrame >>> 0);
+    }
+    this.paired = false;
+    const status = this.cpu.store(lo, hi);
+    return status !== 0 ? -this.failed(status, lo, hi) : this.memory.firstWordToWrite!(this.cpu.lastFrame);
+  }
+
+  chargeModify(lo: number, hi: number): number {
+    const status = this.cpu.store(lo, hi);
+    if (status !== 0) return -this.failed(status, lo, hi);
+    const frame = this.cpu.lastFrame;
+    this.cpu.load(lo, hi);
+    this.paired = false;
+    return this.memory.firstWordToWrite!(frame);
+  }
+
+  window(lo: number, hi: number, write: boolean): FrameWindow | undefined {
+    if (this.timed || this.memory.window === undefined || this.locate(lo, hi, write ? STORE : LOAD) !== 0)
+      return undefined;
+    return this.memory.window(this.located >>> 0, write);
   }
 
   translateFetch(lo: number, hi: number): number {
@@ -245,6 +302,10 @@ export class MachineAccess {
     const bytes = Math.min(into.length, PAGE_BYTES - offset);
     this.memory.readBytes((BigInt(frame) << 12n) + BigInt(offset), into.subarray(0, bytes));
     return bytes;
+  }
+
+  firstWord(frame: number): number {
+    return this.memory.firstWord?.(frame) ?? NOWHERE;
   }
 
   version(frame: number): number {

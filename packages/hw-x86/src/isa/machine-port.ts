@@ -111,6 +111,8 @@ export class MachinePort extends MachineAccess implements CpuPort {
     else if (index === X2APIC_EOI) this.options.onEndOfInterrupt?.();
     else if (this.msrs.has(index)) this.msrs.set(index, (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0));
     else return GP;
+    // Whoever was told may have written memory.
+    this.followMoves();
     return 0;
   }
 

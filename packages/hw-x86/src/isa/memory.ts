@@ -65,6 +65,10 @@ function openWindow(c: Context, lo: number, hi: number, write: boolean): void {
   const k = (lo >>> 12) & MASK;
   const tags = write ? c.writeTags : c.readTags;
   (write ? c.writePages : c.readPages)[k] = page;
+  (write ? c.writeBases : c.readBases)[k] = page.base / 4;
+  if (write) c.writeSlots[k] = page.slot;
+  c.words = page.words;
+  c.versions = page.versions;
   tags[2 * k] = lo & ~0xfff;
   tags[2 * k + 1] = hi;
 }

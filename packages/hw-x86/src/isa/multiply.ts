@@ -75,6 +75,12 @@ const exceeds = (): boolean => {
   return product[2] !== sign || product[3] !== sign;
 };
 
+/** The same of two pairs: CF and OF of IMUL. */
+export function exceedsPair(aLo: number, aHi: number, bLo: number, bHi: number): boolean {
+  multiplySigned(aLo, aHi, bLo, bHi);
+  return exceeds();
+}
+
 /** IMUL with two operands: `dst` times `src`. */
 export const imul2: Sized = {
   narrow: (c, i) => signedProduct(c, i, get(c, i.size, i.dst), source(c, i)),

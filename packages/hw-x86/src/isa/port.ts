@@ -41,7 +41,7 @@ export const enum Access {
  * attention.
  */
 export interface PageWindow {
-  /** The storage three times over, on one buffer. */
+  /** The storage three times over, on one buffer: the same one for all windows that are open at a time. */
   readonly bytes: Uint8Array;
   readonly halves: Uint16Array;
   readonly words: Int32Array;
@@ -59,6 +59,8 @@ export interface WindowHolder {
    * of a frame changed.
    */
   dropWindows(): void;
+  /** Forgets the windows alone: storage has moved, translations hold. */
+  closeWindows(): void;
 }
 
 /** The machine as seen by one CPU's interpreter. Addresses are virtual, as 32-bit halves. */
@@ -107,10 +109,25 @@ export interface CpuPort {
    * @returns bytes copied: up to `into.length` and the end of the frame
    */
   readCode(frame: number, offset: number, into: Uint8Array): number;
+  /** Index of a frame's first word in the words of its windows, or a number far below 0 where there are none. */
+  firstWord(frame: number): number;
   /** Times the frame was written, modulo 2^32. */
   version(frame: number): number;
   /** Charges the fetch of the 64-byte line that holds the address; asked when `timed`. @returns status */
   fetchLine(lo: number, hi: number): number;
+  /**
+   * Whether the next ones are there: a `timed` port then has what compiled code charges its accesses with. Each access
+   * lies within a line and is aligned to its size.
+   * @returns index in {@link words} of the page's first word, or minus a status
+   */
+  readonly charges?: boolean;
+  chargeLoad?(lo: number, hi: number): number;
+  /** The page's version counts on. */
+  chargeStore?(lo: number, hi: number): number;
+  /** The load of a read-modify-write, and its store. */
+  chargeModify?(lo: number, hi: number): number;
+  /** Words of memory, until the next access. */
+  readonly words?: Int32Array;
   /** Charges instructions done. */
   retire(count: number): void;
   /** Privilege level or RFLAGS.AC changed; the interpreter has dropped its windows. */

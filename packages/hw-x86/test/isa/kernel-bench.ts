@@ -7,7 +7,15 @@ import { hwX86, Machine } from "../../src/index.js";
 import { tinyMachine } from "../../src/testing.js";
 import type { Vendor } from "../../src/spec.js";
 import { Slot } from "../../src/isa/context.js";
-import { BlockCache, FlatMemory, FlatMemoryPort, Interpreter, MachinePort, type CpuPort } from "../../src/isa/index.js";
+import {
+  BlockCache,
+  FlatMemory,
+  FlatMemoryPort,
+  Interpreter,
+  MachinePort,
+  type CpuPort,
+  type InterpreterOptions,
+} from "../../src/isa/index.js";
 import { assembleAt } from "./assembly.js";
 
 export interface Rights {
@@ -159,11 +167,13 @@ const DESCRIPTORS: readonly (readonly [number, bigint])[] = [
 export class KernelBench {
   readonly cpu: Interpreter;
   readonly symbols = new Map<string, bigint>();
+  readonly blocks = new BlockCache();
 
   constructor(
     readonly ground: Ground,
     kernelText: string,
     userText = "nop",
+    options: InterpreterOptions = {},
   ) {
     ground.map(KERNEL_CODE, FRAME.kernelCode, 2, { writable: true, user: false, executable: true });
     ground.map(USER_CODE, FRAME.userCode, 1, { writable: true, user: true, executable: true });
@@ -180,7 +190,7 @@ export class KernelBench {
     tables.setBigUint64(0x804, STACK_TOP, true);
     tables.setBigUint64(0x824, ALTERNATE_TOP, true);
     ground.write(FRAME.tables, 0, new Uint8Array(tables.buffer));
-    this.cpu = new Interpreter(ground.port, new BlockCache());
+    this.cpu = new Interpreter(ground.port, this.blocks, undefined, options);
     this.prepare(this.cpu);
   }
 
