@@ -15,8 +15,13 @@ import type { FrameRange, FrameWindow, PhysMemory } from "./memory-api.js";
 import type { NodeSpec } from "./spec.js";
 
 const FIRST_SLOTS = 16;
-/** Arenas grow by doubling up to this many slots, then by as many: 64 MiB. */
+/**
+ * Arenas grow by doubling up to {@link MEDIUM} slots, then to this many at once, then by as many: 64 MiB. What was not
+ * written yet takes none of the host's memory; an arena that was outgrown takes all of its own until it is collected.
+ */
 const LARGE_STEP = 0x4000;
+/** 8 MiB: a kernel with an image of its own will want several times as much. */
+const MEDIUM = 0x800;
 /** 16 TiB: the frames that fit 32 bits. */
 const LIMIT = 1n << 44n;
 
@@ -263,7 +268,9 @@ export class SparseMemory implements PhysMemory {
 
   private growArena(): void {
     const slots = this.arena.length / 1024;
-    const larger = new Int32Array((slots + Math.min(slots, LARGE_STEP)) * 1024);
+    const larger = new Int32Array(
+      (slots < MEDIUM ? slots * 2 : slots < LARGE_STEP ? LARGE_STEP : slots + LARGE_STEP) * 1024,
+    );
     larger.set(this.arena);
     this.arena = larger;
     this.bytes = new Uint8Array(larger.buffer);
