@@ -57,6 +57,8 @@ export class Interpreter {
   private readonly functions = new WeakMap<CompiledCode, CompiledFunction>();
   /** What the fetch of the block at RIP gave, when compiled code has charged it. */
   private arrived = NOTHING;
+  /** Where compiled code stored to its region, in the middle of a block. */
+  private stored: { readonly block: Block; readonly done: number } | undefined = undefined;
 
   /** @param blocks shared by all CPUs of one memory, or its own @param singles the same for single steps */
   constructor(
@@ -141,26 +143,34 @@ export class Interpreter {
         left--;
         continue;
       }
-      const block = this.find(this.blocks);
+      let block = this.find(this.blocks);
       if (block === undefined) {
         left--;
         continue;
       }
       s[Slot.Flags]! &= ~Flag.Resume;
+      let k = 0;
       const compiled = this.compiles ? this.compiledFrom(block) : undefined;
       if (
         compiled !== undefined &&
         left >= block.list.length &&
-        !(watches && block.compiled!.region.has(untilLo, untilHi))
+        !(watches && block.compiled!.region.has(untilLo, untilHi)) &&
+        this.stillHolds(block)
       ) {
         left = this.runCompiled(compiled, block, left);
-        continue;
+        const { stored } = this;
+        if (stored === undefined) continue;
+        // In the middle of a block that has its bytes still: nothing is fetched anew.
+        this.stored = undefined;
+        block = stored.block;
+        k = stored.done;
+        if (left === 0 || !this.blocks.holds(port, block)) continue;
       }
       s[Slot.Rip] = block.endLo;
       s[Slot.Rip + 1] = block.endHi;
       const list = block.list;
-      const count = Math.min(list.length, left);
-      let k = 0;
+      const before = k;
+      const count = Math.min(list.length, k + left);
       while (k < count) {
         const i = list[k++]!;
         const status = i.run(c, i);
@@ -178,9 +188,9 @@ export class Interpreter {
           s[Slot.Rip + 1] = i.nextHi;
         }
       }
-      this.executed += k;
-      left -= k;
-      port.retire(k);
+      this.executed += k - before;
+      left -= k - before;
+      port.retire(k - before);
     }
     return c.stop !== "" ? "stopped" : c.halted ? "halted" : "budget";
   }
@@ -217,9 +227,10 @@ export class Interpreter {
     });
   }
 
-  /** Whether all blocks of a region have their bytes; if not, it is forgotten. */
-  private stillHolds(compiled: CompiledCode): boolean {
-    const { region } = compiled;
+  /** Whether all blocks of a block's region have their bytes; if not, it is forgotten. */
+  private stillHolds({ compiled, version }: Block): boolean {
+    const { region } = compiled!;
+    if (region.version === version) return true;
     if (region.blocks.every((block) => this.blocks.holds(this.port, block))) {
       region.version = region.blocks[0]!.version;
       return true;
@@ -236,12 +247,11 @@ export class Interpreter {
   /** @returns what is left of the budget */
   private runCompiled(run: CompiledFunction, block: Block, budget: number): number {
     const c = this.context;
-    const { region } = block.compiled!;
-    if (region.version !== block.version && !this.stillHolds(block.compiled!)) return budget;
     const ending = run(budget - block.list.length, block.entry);
     let { left } = c;
     const done = budget - left;
     if (ending >= 0) this.settle(block.compiled!.instructions[ending]!, c.status);
+    else if (ending <= Ending.Stored) this.stored = placeOf(block.compiled!, Ending.Stored - ending);
     else if (ending === Ending.Fetched) this.arrived = c.status;
     else if (ending === Ending.LineFaulted) {
       this.fetchFault(c.status, c.s[Slot.Rip]!, c.s[Slot.Rip + 1]!);
@@ -398,4 +408,11 @@ export class Interpreter {
 function transfers({ ipLo, ipHi, nextLo, nextHi, repeat, mnemonic }: Instruction, lo: number, hi: number): boolean {
   if (lo === nextLo && hi === nextHi) return mnemonic === Mnemonic.Jmp || mnemonic === Mnemonic.Call;
   return repeat === 0 || lo !== ipLo || hi !== ipHi;
+}
+
+/** The block of an instruction of compiled code, and how many of it are done with it. */
+function placeOf({ instructions, region }: CompiledCode, number: number): { block: Block; done: number } {
+  const instruction = instructions[number]!;
+  const block = region.blocks.find(({ list }) => list.includes(instruction))!;
+  return { block, done: block.list.indexOf(instruction) + 1 };
 }

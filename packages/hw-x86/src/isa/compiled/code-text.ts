@@ -131,6 +131,14 @@ export class CodeText {
     this.out(ending, following);
   }
 
+  /**
+   * Leaves where the region's code may have changed.
+   * @param stored says so, less the number of the instruction under way, where others of its block follow
+   */
+  leaveStored(lo: string, hi: string, stored: number): void {
+    this.leave(lo, hi, this.following === 0 ? -1 : stored - this.number);
+  }
+
   /** Leaves with the status in `st`, which the instruction under way ended in. */
   leaveFaulted(): void {
     this.out(this.number, this.following);

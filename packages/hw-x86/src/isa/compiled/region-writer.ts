@@ -24,6 +24,11 @@ export const enum Ending {
   Fetched = -2,
   /** The same for a later line of the block: the status is a fault's. */
   LineFaulted = -3,
+  /**
+   * And less: a store changed the region's code, or wrote what was there, in the middle of a block. The difference is
+   * the number in {@link CompiledCode.instructions} of the instruction that did; RIP says what follows it.
+   */
+  Stored = -4,
 }
 
 /** See the head of this file. */
@@ -82,7 +87,7 @@ export class RegionWriter {
 
   private instruction(i: Instruction, number: number): void {
     const { text } = this;
-    const leave = (): void => text.leave(String(i.nextLo), String(i.nextHi));
+    const leave = (): void => text.leaveStored(String(i.nextLo), String(i.nextHi), Ending.Stored);
     if (wayOf(i) === "handler") {
       this.called.add(number);
       text.call(`i${number}`, touchedBy(i));
@@ -125,7 +130,7 @@ export class RegionWriter {
     const moved = (): void => text.setPair(Slot.Rsp, at);
     const leave = (): void => {
       moved();
-      text.leave(String(lo), String(hi));
+      text.leaveStored(String(lo), String(hi), Ending.Stored);
     };
     store(text, at, 8, value, leave, "stack");
     moved();
