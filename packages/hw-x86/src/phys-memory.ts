@@ -20,7 +20,7 @@ const FIRST_SLOTS = 16;
  * written yet takes none of the host's memory; an arena that was outgrown takes all of its own until it is collected.
  */
 const LARGE_STEP = 0x4000;
-/** 8 MiB: a kernel with an image of its own will want several times as much. */
+/** 8 MiB: whoever loads an image of tens of MiB will want several times as much. */
 const MEDIUM = 0x800;
 /** 16 TiB: the frames that fit 32 bits. */
 const LIMIT = 1n << 44n;
