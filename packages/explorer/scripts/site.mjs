@@ -81,6 +81,19 @@ ${Object.keys(iced)
   },
 };
 
+/**
+ * The page's content policy lets no text become code, so that blocks are never compiled in it: nothing of that is sent.
+ */
+const interpretedOnly = {
+  name: "interpreted-only",
+  setup({ onLoad }) {
+    onLoad({ filter: /\/isa\/compiled\/compiler\.ts$/ }, () => ({
+      contents: "export const canCompile = () => false; export const compile = () => null;",
+      loader: "ts",
+    }));
+  },
+};
+
 const icedInWorkers = {
   name: "iced-in-workers",
   setup({ onLoad }) {
@@ -125,21 +138,21 @@ export async function buildSite(target = join(folder, "dist/site")) {
     format: "esm",
     banner: { js: '"use strict";(()=>{' },
     footer: { js: "})();" },
-    plugins: [icedWhenAsked],
+    plugins: [interpretedOnly, icedWhenAsked],
   });
   await build({
     ...script,
     // In place of the worker once a file of one's own is opened. Its readers' WebAssembly is waited for: a module.
     entryPoints: { "file-worker": "src/page/file-worker.ts" },
     format: "esm",
-    plugins: [icedInWorkers],
+    plugins: [interpretedOnly, icedInWorkers],
   });
   await build({
     ...script,
     entryPoints: { iced: load.resolve("iced-x86") },
     format: "iife",
     globalName: "iced",
-    plugins: [icedInWorkers],
+    plugins: [interpretedOnly, icedInWorkers],
   });
   await build({
     absWorkingDir: folder,
@@ -174,7 +187,7 @@ async function firstOf(target) {
     target: "es2022",
     conditions: ["@kreplica/source"],
     // Of no use to it: nothing is disassembled before somebody looks into a page.
-    plugins: [icedWhenAsked],
+    plugins: [interpretedOnly, icedWhenAsked],
     logLevel: "warning",
   });
   writeFileSync(outfile, outputFiles[0].contents);

@@ -10,11 +10,6 @@ import * as stack from "../stack.js";
 import { isTransfer } from "./region.js";
 import { translations } from "./translations.js";
 
-/**
- * Instructions their handlers do, from within compiled code, and the registers they touch beside their operands: they
- * change registers, flags and memory, nothing else.
- */
-const BY_HANDLER = new Map<number, readonly number[]>();
 const RAX = 0,
   RCX = 1,
   RDX = 2,
@@ -23,7 +18,11 @@ const RAX = 0,
   RBP = 5,
   RSI = 6,
   RDI = 7;
-for (const [names, implied] of [
+/**
+ * Instructions their handlers do, from within compiled code, and the registers they touch beside their operands: they
+ * change registers, flags and memory, nothing else.
+ */
+const HANDLED: readonly (readonly [names: string, implied: readonly number[]])[] = [
   ["Adc Adcx Add Adox And Andn Bextr Blsi Blsmsk Blsr Bsf Bsr Bswap Bt Btc Btr Bts Bzhi Crc32 Dec Inc Lzcnt", []],
   ["Movbe Movdiri Movnti Neg Not Or Pdep Pext Popcnt Rorx Sarx Sbb Shlx Shrx Sub Tzcnt Xadd Xchg Xor", []],
   ["Rcl Rcr Rol Ror Sal Sar Shl Shld Shr Shrd", [RCX]],
@@ -34,12 +33,23 @@ for (const [names, implied] of [
   ["Xlatb", [RAX, RBX]],
   ["Pop Push Pushfq", [RSP]],
   ["Leave", [RSP, RBP]],
-] as const)
-  for (const name of names.split(" ")) BY_HANDLER.set(Mnemonic[name as keyof typeof Mnemonic], implied);
+];
+
+let handled: ReadonlyMap<number, readonly number[]> | undefined;
+/**
+ * {@link HANDLED} by mnemonic. Made when the first block is compiled: asked by name, iced-x86 is loaded, which a page
+ * does only when it has code to decode.
+ */
+const byHandler = (): ReadonlyMap<number, readonly number[]> =>
+  (handled ??= new Map(
+    HANDLED.flatMap(([names, implied]) =>
+      names.split(" ").map((name) => [Mnemonic[name as keyof typeof Mnemonic], implied] as const),
+    ),
+  ));
 
 /** All registers an instruction's handler may touch, and perhaps some more: a slot's meaning hangs on its size. */
 export function touchedBy(i: Instruction): Set<number> {
-  const touched = new Set<number>(BY_HANDLER.get(i.mnemonic));
+  const touched = new Set<number>(byHandler().get(i.mnemonic));
   for (const slot of [i.dst, i.src, i.src2]) for (const unit of [1, 2, 3]) touched.add(slot >> unit);
   touched.add(i.base >> 1);
   touched.add(i.index >> 1);
@@ -66,7 +76,7 @@ export function wayOf(i: Instruction): Way {
     STORES.has(i.run) ||
     OWN_LOADS.has(i.run);
   if (ownStack || (translations.has(i.op) && shaped && !locked && !byCount)) return "text";
-  return BY_HANDLER.has(i.mnemonic) && i.op !== unmodelled && i.repeat === 0 ? "handler" : "none";
+  return byHandler().has(i.mnemonic) && i.op !== unmodelled && i.repeat === 0 ? "handler" : "none";
 }
 /** Whether all of a block can be in a function. */
 export const isCompilable = (block: Block): boolean =>
