@@ -22,7 +22,8 @@ interface WebAssemblyApi {
   readonly Instance: new (compiled: Compiled, imports: object) => { readonly exports: Exports };
 }
 
-const api = (globalThis as { readonly WebAssembly?: WebAssemblyApi }).WebAssembly;
+// With the DOM in scope, its own type of this is another.
+const api = (globalThis as unknown as { readonly WebAssembly?: WebAssemblyApi }).WebAssembly;
 
 let works: boolean | undefined;
 
