@@ -31,14 +31,10 @@ export class CountedTableMemory implements TableMemory {
   }
 
   write(table: Frame, index: number, lo: number, hi: number): void {
-    this.store(table, index, lo, hi, this.counts(table));
-  }
-
-  private store(table: Frame, index: number, lo: number, hi: number, counts: boolean): void {
     this.memory.write32(table, index * 2 + 1, hi >>> 0);
     this.memory.write32(table, index * 2, lo >>> 0);
     this.stores++;
-    if (counts) {
+    if (this.counts(table)) {
       this.replicaStores++;
       this.traffic?.store(table, index);
     }
@@ -49,7 +45,8 @@ export class CountedTableMemory implements TableMemory {
     const counts = this.counts(to);
     for (let index = first; index < end; index++) {
       if (counts) this.traffic?.load(from, index);
-      this.store(to, index, this.low(from, index), this.high(from, index), counts);
+      // By the method itself: whoever stands before it hears of each entry.
+      this.write(to, index, this.low(from, index), this.high(from, index));
     }
   }
 

@@ -211,3 +211,16 @@ test("a copy's tables are forgotten with it: what gets their frames next is no c
   first.free();
   expect(pgds.some((pgd) => entries.isCopy(pgd) || entries.isCopy(pgd + 1))).toBe(false);
 });
+
+test("who stands before the stores hears of each entry, copied ones included", () => {
+  const { entries, view } = testKernel({ nodes: HOLDERS.map((id) => ({ id, memoryMiB: 64, cpus: 1 })) });
+  const heard: number[] = [];
+  const write = entries.write.bind(entries);
+  entries.write = (table, index, lo, hi) => {
+    heard.push(index);
+    write(table, index, lo, hi);
+  };
+  const { root } = view.roots[0]!;
+  entries.copy(root, root, 508, 512);
+  expect(heard).toEqual([508, 509, 510, 511]);
+});
