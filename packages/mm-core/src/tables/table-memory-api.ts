@@ -27,7 +27,7 @@ export interface TableMemory {
   high(table: Frame, index: number): number;
   /** Stores one entry. */
   write(table: Frame, index: number, lo: number, hi: number): void;
-  /** Copies entries [first, end) from one table to another. */
+  /** Copies entries [first, end) from one table to another: each by {@link write}, which others may stand before. */
   copy(from: Frame, to: Frame, first: number, end: number): void;
   /** Makes a new table empty; not counted among the stores. */
   clear(table: Frame): void;
