@@ -28,9 +28,11 @@ export interface FetchedInstructions {
   save(): readonly FetchedBytes[];
 }
 
-/** Kinds of references in a batch, the low two bits of a reference's first word. */
+/** Kinds of references in a batch, the low two bits of a reference's first word: an instruction fetch. */
 export const BATCH_FETCH = 0;
+/** A data load. */
 export const BATCH_LOAD = 1;
+/** A data store. */
 export const BATCH_STORE = 2;
 /**
  * No reference: from here on the region register is the second word; where that is negative, the batch ends before it.
