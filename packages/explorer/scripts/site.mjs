@@ -152,7 +152,7 @@ export async function buildSite(target = join(folder, "dist/site")) {
     entryPoints: { iced: load.resolve("iced-x86") },
     format: "iife",
     globalName: "iced",
-    plugins: [interpretedOnly, icedInWorkers],
+    plugins: [icedInWorkers],
   });
   await build({
     absWorkingDir: folder,

@@ -14,7 +14,7 @@ import type { Cpu, ReferenceBatch } from "./machine-api.js";
 import type { PhysMemory } from "./memory-api.js";
 import { ThreadRegisters } from "./registers.js";
 import { MISS, Tag, regionAt } from "./tlb.js";
-import { Denial, Thread } from "./literals.js";
+import { Context, Denial, Thread } from "./literals.js";
 import { FaultBit } from "./fault-bit.js";
 import { type CounterLayout, Kind } from "./counters.js";
 
@@ -32,11 +32,6 @@ const enum Code {
 const KINDS = 6;
 const PLACES = 5;
 const FAULTS = 2;
-
-/** Set in a context while paging is off, registers.ts. */
-const enum Context {
-  Never = 1 << 30,
-}
 
 /** Where a CPU's counts lie. */
 type Layout = Pick<CounterLayout, "sources" | "placesAt" | "eventsAt" | "place">;

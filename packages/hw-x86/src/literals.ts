@@ -23,6 +23,12 @@ export const enum Denial {
   NotDirty = 16,
 }
 
+/** The context that entries of a TLB are tagged with (registers.ts). */
+export const enum Context {
+  /** A bit no entry has, so that nothing hits: set while paging is off. */
+  Never = 1 << 30,
+}
+
 /** Core.fetchThread when the next fetch has to look. */
 export const enum Thread {
   Nobody = -1,

@@ -9,13 +9,13 @@ export interface FrameRange {
   readonly frames: number;
 }
 
-/** Where a frame's bytes lie in host memory; it holds until {@link PhysMemory.moves} changes. */
+/** Where a page's bytes lie in host memory; one of {@link PhysMemory.window} holds until its `moves` changes. */
 export interface FrameWindow {
   /** The storage three times over, on one buffer. */
   readonly bytes: Uint8Array;
   readonly halves: Uint16Array;
   readonly words: Int32Array;
-  /** Byte index of the frame's first byte in `bytes`; a multiple of 4096. */
+  /** Byte index of the page's first byte in `bytes`; a multiple of 4. */
   readonly base: number;
   /** Write counters; whoever stores through the window increments `versions[slot]`. */
   readonly versions: Uint32Array;
@@ -52,7 +52,8 @@ export interface PhysMemory {
   /**
    * The frame's bytes themselves, for who accesses them often. A memory without it is asked by {@link read32} and
    * {@link write32} every time.
-   * @returns undefined where a store has to go through {@link write32} first: nobody wrote the frame, or it shares its
+   * @returns its base is a multiple of 4096; undefined where a store has to go through {@link write32} first: nobody
+   *   wrote the frame, or it shares its
    *   bytes
    */
   window?(frame: Frame, write: boolean): FrameWindow | undefined;

@@ -15,10 +15,7 @@ import type { FetchedInstructions } from "./machine-api.js";
 import type { PhysMemory } from "./memory-api.js";
 import { Tag } from "./tlb.js";
 import type { PageWalker } from "./parts.js";
-import { Denial, Thread } from "./literals.js";
-
-/** A tag bit no entry has: with it nothing hits. */
-const NEVER = 1 << 30;
+import { Context, Denial, Thread } from "./literals.js";
 
 /**
  * Control registers of one hardware thread and what writing them invalidates.
@@ -55,8 +52,8 @@ export abstract class ThreadRegisters {
 
   protected paging = false;
   /** Thread and PCID in their places of a TLB tag, for entries of this PCID and for global ones. */
-  protected context = NEVER;
-  protected globalContext = NEVER;
+  protected context: number = Context.Never;
+  protected globalContext: number = Context.Never;
   /** G bits count: CR4.PGE. */
   protected globals = false;
   /** hi << shift >> shift === hi: bits 63 to 47, or 63 to 56, are alike. */
@@ -268,8 +265,8 @@ export abstract class ThreadRegisters {
     this.canonicalShift = (cr4 & Cr4.FiveLevels) === 0 ? 16 : 7;
     this.globals = (cr4 & Cr4.PageGlobal) !== 0;
     this.walker.root = cr3Frame(this.cr3Value) | 0;
-    this.context = this.paging ? this.thread | (this.pcid << 13) : NEVER;
-    this.globalContext = this.paging ? this.thread | Tag.Global : NEVER;
+    this.context = this.paging ? this.thread | (this.pcid << 13) : Context.Never;
+    this.globalContext = this.paging ? this.thread | Tag.Global : Context.Never;
     const smap = !user && (cr4 & Cr4.SupervisorAccessPrevention) !== 0 && !this.accessAllowed ? Denial.UserPage : 0;
     this.denyLoad = user ? Denial.NotUser : smap;
     this.denyStore =

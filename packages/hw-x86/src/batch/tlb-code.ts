@@ -5,12 +5,10 @@
 import type { BinaryWriter, Callee, FunctionBody, Local } from "../wasm/binary-writer.js";
 import { block, branch, branchIf, type Code, leave, loop, when } from "../wasm/code.js";
 import { i32, v128 } from "../wasm/operations.js";
+import { Context } from "../literals.js";
 import { REGIONS, Tag } from "../tlb.js";
 import { Control, type Places, type TlbPlace } from "./places.js";
 import { add, and, count, type I32, number, oldest, or, promoted, shl, shrU, turned } from "./set-code.js";
-
-/** A tag bit no entry has: paging is off (registers.ts). */
-const NEVER = 1 << 30;
 
 /** Translates an address: 0, then Control.Frame is set, or what the access ends in. */
 export type Translate = Callee<readonly ["i32", "i32", "i32"], "i32">;
@@ -177,7 +175,7 @@ export function translation(writer: BinaryWriter, places: Places, host: Translat
       ];
     });
     return [
-      when(i32.or(i32.isZero(canonical(places, hi)), and(control(places, Control.Context), NEVER)), ask),
+      when(i32.or(i32.isZero(canonical(places, hi)), and(control(places, Control.Context), Context.Never)), ask),
       want(places, lo, hi, wanted),
       deny.set(
         code ? control(places, Control.DenyFetch) : i32.load(shl(access, 2), places.control + Control.DenyLoad * 4),

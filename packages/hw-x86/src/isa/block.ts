@@ -29,11 +29,26 @@ function wideFar(code: number, bytes: Uint8Array, at: number): number {
   return (bytes[at]! & 0xf8) !== 0x48 ? code : code === Code.Call_m1632 ? Code.Call_m1664 : Code.Jmp_m1664;
 }
 
+/** How a compiled function ended; 0 and more: an instruction of {@link CompiledCode.instructions} did, in a fault. */
+export const enum Ending {
+  /** RIP says where to go on. */
+  Left = -1,
+  /** The fetch of the block at RIP was charged and found another frame, or faulted: its result is in the status. */
+  Fetched = -2,
+  /** The same for a later line of the block: the status is a fault's. */
+  LineFaulted = -3,
+  /**
+   * And less: a store changed the region's code, or wrote what was there, in the middle of a block. The difference is
+   * the number in {@link CompiledCode.instructions} of the instruction that did; RIP says what follows it.
+   */
+  Stored = -4,
+}
+
 /**
  * @param budget instructions beyond those of the block it begins with
  * @param entry that block's number in {@link CompiledCode.entries}
- * @returns the number in {@link CompiledCode.instructions} of one that ended in the context's status, or how else it
- *   ended (region-writer.ts)
+ * @returns the number in {@link CompiledCode.instructions} of one that ended in the context's status, or an
+ *   {@link Ending}
  */
 export type CompiledFunction = (budget: number, entry: number) => number;
 

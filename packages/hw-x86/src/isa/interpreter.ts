@@ -4,9 +4,8 @@
  * Source: SDM vol. 3A, "Prioritization of Concurrent Events"; "Single-Step Exception Condition".
  */
 import { Mnemonic } from "@kreplica/hw-x86/iced";
-import { BlockCache, type Block, type CompiledCode, type CompiledFunction } from "./block.js";
+import { BlockCache, type Block, type CompiledCode, type CompiledFunction, Ending } from "./block.js";
 import { canCompile, compile } from "./compiled/compiler.js";
-import { Ending } from "./compiled/region-writer.js";
 import { Context, Flag, Slot } from "./context.js";
 import { Cause, raise, singleStepTrap } from "./exception.js";
 import type { FetchedCode } from "./fetched-code.js";

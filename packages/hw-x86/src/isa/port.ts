@@ -8,6 +8,7 @@
  *
  * 0 is success. A page fault is FAULT | 14 << 16 | error code.
  */
+import type { FrameWindow } from "../memory-api.js";
 import type { Vendor } from "../spec.js";
 import type { FetchedCode } from "./fetched-code.js";
 
@@ -38,19 +39,9 @@ export const enum Access {
 /**
  * One page of memory that may be accessed without asking the port again, until the port calls
  * {@link WindowHolder.dropWindows}. The port hands one out only while neither permissions nor timing need its
- * attention.
+ * attention. All windows that are open at a time are on one buffer.
  */
-export interface PageWindow {
-  /** The storage three times over, on one buffer: the same one for all windows that are open at a time. */
-  readonly bytes: Uint8Array;
-  readonly halves: Uint16Array;
-  readonly words: Int32Array;
-  /** Byte index of the page's first byte in `bytes`; a multiple of 4. */
-  readonly base: number;
-  /** Write counters; the interpreter increments `versions[slot]` on every store through the window. */
-  readonly versions: Uint32Array;
-  readonly slot: number;
-}
+export type PageWindow = FrameWindow;
 
 /** The side of the interpreter a port may call back. */
 export interface WindowHolder {

@@ -79,7 +79,7 @@ function place(text: CodeText, at: Halves, bytes: number, value: Halves, q: stri
   }
 }
 
-/** Loads into the operand. @param name a new one for the operand's halves */
+/** Loads into the operand. */
 export function load(text: CodeText, at: Halves, bytes: number, through: "stack" | "data" = "data"): void {
   const name = text.fresh("t");
   text.operand = { lo: name, hi: `${name}h` };

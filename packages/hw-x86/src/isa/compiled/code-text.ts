@@ -3,9 +3,10 @@
  * instruction does to them is in translations.ts.
  *
  * Names in the text: `s` the register file, `c` the context, `l0`/`h0` to `l15`/`h15` the halves of the registers,
- * `fz fs fp fc fa` the flag words, `n` instructions left, `x` how the function ends, `st` a status, `w` words of
- * memory, `V` its write counters. A constant of an instruction is a letter and a number.
+ * `fz fs fp fc fa` the flag words, `n` instructions left, `st` a status, `w` words of memory, `V` its write counters. A
+ * constant of an instruction is a letter and a number.
  */
+import { Ending } from "../block.js";
 import { Slot } from "../context.js";
 import type { Instruction } from "../instruction.js";
 import { slotFor } from "../operand.js";
@@ -126,17 +127,14 @@ export class CodeText {
   }
 
   /** Leaves the function with RIP at an address, the instruction under way being done. */
-  leave(lo: string, hi: string, ending = -1, following = this.following): void {
+  leave(lo: string, hi: string, ending: number = Ending.Left, following = this.following): void {
     this.add(`s[40]=${lo};s[41]=${hi};`);
     this.out(ending, following);
   }
 
-  /**
-   * Leaves where the region's code may have changed.
-   * @param stored says so, less the number of the instruction under way, where others of its block follow
-   */
-  leaveStored(lo: string, hi: string, stored: number): void {
-    this.leave(lo, hi, this.following === 0 ? -1 : stored - this.number);
+  /** Leaves where the region's code may have changed: says so, where others of its block follow. */
+  leaveStored(lo: string, hi: string): void {
+    this.leave(lo, hi, this.following === 0 ? Ending.Left : Ending.Stored - this.number);
   }
 
   /** Leaves with the status in `st`, which the instruction under way ended in. */
@@ -151,7 +149,7 @@ export class CodeText {
   private out(ending: number, following: number): void {
     const left = following === 0 ? "n" : `n+${following}`;
     this.add(
-      `${WRITE_BACK}${storeFlags(this.flags)}c.left=${left};${ending === -1 ? "" : "c.status=st;"}return ${ending};`,
+      `${WRITE_BACK}${storeFlags(this.flags)}c.left=${left};${ending === Ending.Left ? "" : "c.status=st;"}return ${ending};`,
     );
   }
 

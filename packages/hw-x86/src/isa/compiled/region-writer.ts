@@ -3,7 +3,7 @@
  *
  * A block with one way in lies where that way comes from; one with several is a case of a switch in a loop.
  */
-import type { Block } from "../block.js";
+import { type Block, Ending } from "../block.js";
 import * as branch from "../branch.js";
 import { Slot } from "../context.js";
 import type { Instruction } from "../instruction.js";
@@ -15,21 +15,6 @@ import { conditionOf, IN_VARIABLES, intoVariables } from "./flag-words.js";
 import { isConditional, type Part, type Region } from "./region.js";
 import { translations } from "./translations.js";
 import { STORES, touchedBy, wayOf } from "./ways.js";
-
-/** How a compiled function ended; 0 and more: an instruction of {@link CompiledCode.instructions} did, in a fault. */
-export const enum Ending {
-  /** RIP says where to go on. */
-  Left = -1,
-  /** The fetch of the block at RIP was charged and found another frame, or faulted: its result is in the status. */
-  Fetched = -2,
-  /** The same for a later line of the block: the status is a fault's. */
-  LineFaulted = -3,
-  /**
-   * And less: a store changed the region's code, or wrote what was there, in the middle of a block. The difference is
-   * the number in {@link CompiledCode.instructions} of the instruction that did; RIP says what follows it.
-   */
-  Stored = -4,
-}
 
 /** See the head of this file. */
 export class RegionWriter {
@@ -87,7 +72,7 @@ export class RegionWriter {
 
   private instruction(i: Instruction, number: number): void {
     const { text } = this;
-    const leave = (): void => text.leaveStored(String(i.nextLo), String(i.nextHi), Ending.Stored);
+    const leave = (): void => text.leaveStored(String(i.nextLo), String(i.nextHi));
     if (wayOf(i) === "handler") {
       this.called.add(number);
       text.call(`i${number}`, touchedBy(i));
@@ -130,7 +115,7 @@ export class RegionWriter {
     const moved = (): void => text.setPair(Slot.Rsp, at);
     const leave = (): void => {
       moved();
-      text.leaveStored(String(lo), String(hi), Ending.Stored);
+      text.leaveStored(String(lo), String(hi));
     };
     store(text, at, 8, value, leave, "stack");
     moved();
@@ -204,7 +189,7 @@ export class RegionWriter {
     text.add(`n-=${length};`);
     const number = this.cases.indexOf(part);
     if (number < 0) this.block(part);
-    else text.add(`${this.flagsFor(part.block)}${this.cases.length === 1 ? "" : `entry=${number};`}continue L;`);
+    else text.add(`${intoVariables(text.flags)}${this.cases.length === 1 ? "" : `entry=${number};`}continue L;`);
   }
 
   /** Charges the fetch of a block's lines, as `find` in interpreter.ts does. */
@@ -221,11 +206,5 @@ export class RegionWriter {
       text.add(`if((st=P.fetchLine(${((lo & -64) + at) | 0},${hi}))!==0){`);
       out(Ending.LineFaulted);
     }
-  }
-
-  /** The flag variables a block with several ways in may read. */
-  private flagsFor(block: Block): string {
-    void block;
-    return intoVariables(this.text.flags);
   }
 }
