@@ -24,15 +24,22 @@ const plant = planted && {
 /**
  * Properties draw the same cases everywhere and each time, so that no run fails that another passed;
  * KREPLICA_SEED=NUMBER draws others. A property that names a seed of its own keeps it.
+ *
+ * KREPLICA_CASES=NUMBER is for runs by the thousand that ask only whether a test fails (scripts/mutate.mjs): a property
+ * draws no more cases than that, and does not look for the smallest that fails.
  */
 const seed = Number(process.env["KREPLICA_SEED"] ?? 20_251_129);
+const cases = Number(process.env["KREPLICA_CASES"] ?? 0);
+const drawn = { seed, ...(cases > 0 && { numRuns: cases, endOnFailure: true }) };
+const fewer = (code: string): string =>
+  cases > 0 ? code.replace(/\bnumRuns: ([^,}\n]+)/g, `numRuns: Math.min(${cases}, $1)`) : code;
 const seeded = {
   name: "seed of properties",
   enforce: "pre" as const,
   // In front of the first line, so that all lines stay where they were; before whatever draws while a file is loaded.
   transform: (code: string): string | undefined =>
     /from "fast-check";$/m.test(code)
-      ? `import { configureGlobal as seedProperties } from "fast-check"; seedProperties({ seed: ${seed} }); ${code}`
+      ? `import { configureGlobal as seedProperties } from "fast-check"; seedProperties(${JSON.stringify(drawn)}); ${fewer(code)}`
       : undefined,
 };
 
