@@ -2,6 +2,7 @@
  * Array and per-CPU array: values side by side, by index. All elements exist from the start, zero, and cannot be
  * deleted.
  */
+import { bytesAt } from "@kreplica/hw-x86/api";
 import type { BpfMemory } from "../memory.js";
 import type { MapDefinition } from "../object/program-type.js";
 import { align8, AllocatedMap, badShape, MapResult, u32, u32Bytes, UpdateFlag } from "./map.js";
@@ -30,10 +31,10 @@ export class ArrayMap extends AllocatedMap {
       : 0n;
   }
   update(key: Uint8Array, value: Uint8Array, flags: number, cpu: number): number {
+    if (flags > UpdateFlag.Exist) return MapResult.Invalid;
     const at = this.lookup(key, cpu);
     if (at === 0n) return MapResult.TooBig;
     if (flags === UpdateFlag.NoExist) return MapResult.Exists;
-    if (flags > UpdateFlag.Exist) return MapResult.Invalid;
     this.memory.write(at, value);
     return MapResult.Ok;
   }
@@ -59,8 +60,13 @@ export class ProgramArray extends AllocatedMap {
   update(): number {
     return MapResult.Invalid;
   }
+  /** An empty slot has nothing to delete. @source Linux, kernel/bpf/arraymap.c, fd_array_map_delete_elem */
   delete(key: Uint8Array): number {
-    return this.set(u32(key), 0n) ? MapResult.Ok : MapResult.TooBig;
+    const slot = u32(key);
+    if (slot >= this.definition.entries) return MapResult.TooBig;
+    const isEmpty = this.memory.read(bytesAt(this.slotAt(slot), 8))!.every((byte) => byte === 0);
+    this.set(slot, 0n);
+    return isEmpty ? MapResult.NoEntry : MapResult.Ok;
   }
   keys(): Uint8Array[] {
     return Array.from({ length: this.definition.entries }, (_, i) => u32Bytes(i));
@@ -70,6 +76,9 @@ export class ProgramArray extends AllocatedMap {
     if (slot >= this.definition.entries) return false;
     const bytes = new Uint8Array(8);
     new DataView(bytes.buffer).setBigUint64(0, entry, true);
-    return this.memory.write(this.handle + 8n + 8n * BigInt(slot), bytes);
+    return this.memory.write(this.slotAt(slot), bytes);
+  }
+  private slotAt(slot: number): bigint {
+    return this.handle + 8n + 8n * BigInt(slot);
   }
 }

@@ -7,7 +7,15 @@ import type { BpfMemory } from "../memory.js";
 import type { MapDefinition } from "../object/program-type.js";
 
 /** Results of map operations: 0 or a negative error number, as system calls give them. */
-export const MapResult = { Ok: 0, NoEntry: -2, TooBig: -7, NoMemory: -12, Exists: -17, Invalid: -22 } as const;
+export const MapResult = {
+  Ok: 0,
+  NoEntry: -2,
+  TooBig: -7,
+  NoMemory: -12,
+  Exists: -17,
+  Invalid: -22,
+  NoSpace: -28,
+} as const;
 /** Flags of update. */
 export const UpdateFlag = { Any: 0, NoExist: 1, Exist: 2 } as const;
 

@@ -55,12 +55,18 @@ export class RingBuffer extends AllocatedMap {
     return this.used;
   }
 
-  /** @returns address of the record's data, or 0n when there is no room */
+  /**
+   * One that would fill the ring to its last byte has no room either: producer and consumer would stand at the same
+   * place, as when there is nothing. @source Linux, kernel/bpf/ringbuf.c, __bpf_ringbuf_reserve
+   * @returns address of the record's data, or 0n when there is no room
+   */
   reserve(bytes: number): bigint {
     const size = this.definition.entries,
       need = align8(bytes + HEADER);
+    // Nothing is waiting: nothing need be skipped, and an empty ring has room wherever its last record ended.
+    if (this.used === 0) this.head = 0;
     const skip = this.head + need > size ? size - this.head : 0;
-    if (need > size || this.used + skip + need > size) return 0n;
+    if (this.used + skip + need >= size) return 0n;
     if (skip > 0) {
       this.entries.push({ at: this.head, bytes: 0, state: "discarded", span: skip });
       this.head = 0;

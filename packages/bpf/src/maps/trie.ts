@@ -66,7 +66,8 @@ export class PrefixTrie extends AllocatedMap {
     if (element === undefined) {
       if (flags === UpdateFlag.Exist) return MapResult.NoEntry;
       element = this.free.pop();
-      if (element === undefined) return MapResult.TooBig;
+      // Another number than a full hash gives. @source Linux, kernel/bpf/lpm_trie.c, trie_update_elem
+      if (element === undefined) return MapResult.NoSpace;
     }
     level.set(name, element);
     this.byLength.set(bits, level);
