@@ -2,8 +2,10 @@
  * The one vitest configuration all packages use: tests run from source, reports are counted by `.ci/run`. Files named
  * `*.proof.test.ts` are long proofs: they run with KREPLICA_PROOF=1, which `.ci/run` and `npm test -- --all` set.
  */
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { configDefaults, defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 const conditions = ["@kreplica/source"];
 
@@ -26,13 +28,24 @@ const plant = planted && {
  * KREPLICA_SEED=NUMBER draws others. A property that names a seed of its own keeps it.
  *
  * KREPLICA_CASES=NUMBER is for runs by the thousand that ask only whether a test fails (scripts/mutate.mjs): a property
- * draws no more cases than that, and does not look for the smallest that fails.
+ * draws no more cases than that, and does not look for the smallest that fails; cheap files run first.
  */
 const seed = Number(process.env["KREPLICA_SEED"] ?? 20_251_129);
 const cases = Number(process.env["KREPLICA_CASES"] ?? 0);
 const drawn = { seed, ...(cases > 0 && { numRuns: cases, endOnFailure: true }) };
 const fewer = (code: string): string =>
   cases > 0 ? code.replace(/\bnumRuns: ([^,}\n]+)/g, `numRuns: Math.min(${cases}, $1)`) : code;
+/** What was quick last time, or else is small, in front: a run ends with the first test that fails. */
+class CheapFilesFirst extends BaseSequencer {
+  override sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const { cache, config } = this.ctx;
+    const costOf = ({ project, moduleId }: TestSpecification): number => {
+      const key = `${project.name}:${relative(config.root, moduleId)}`;
+      return cache.getFileTestResults(key)?.duration ?? cache.getFileStats(key)?.size ?? 0;
+    };
+    return Promise.resolve([...files].sort((a, b) => costOf(a) - costOf(b)));
+  }
+}
 const seeded = {
   name: "seed of properties",
   enforce: "pre" as const,
@@ -63,5 +76,6 @@ export const packageTests = defineConfig({
     testTimeout: 600_000,
     hookTimeout: 600_000,
     maxWorkers: 2,
+    ...(cases > 0 && { sequence: { sequencer: CheapFilesFirst } }),
   },
 });

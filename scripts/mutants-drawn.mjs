@@ -49,10 +49,9 @@ class Drawn {
         .map((each) => ({ ...each, lot: lot(each) }))
         .sort((a, b) => (a.lot < b.lot ? -1 : a.lot > b.lot ? 1 : 0))
         .slice(0, sample);
-    this.#drawn = new Set(drawn.map(({ id }) => id));
-    const [taken, left] = [true, false].map((is) =>
-      mutants.map(({ id }) => id).filter((id) => this.#drawn.has(id) === is),
-    );
+    const taken = drawn.map(({ id }) => id);
+    this.#drawn = new Set(taken);
+    const left = mutants.map(({ id }) => id).filter((id) => !this.#drawn.has(id));
     return [taken, left].filter(({ length }) => length > 0);
   }
 
@@ -66,4 +65,16 @@ class Drawn {
   }
 }
 
-export const strykerPlugins = [{ kind: "Checker", name: "drawn", injectableClass: Drawn }];
+/** Says what survives as soon as it has: a run takes long, and may be ended before its end. */
+class Told {
+  onMutantTested({ fileName, mutatorName, location: { start }, replacement, status }) {
+    if (status !== "Survived" && status !== "NoCoverage") return;
+    const [place, to] = [`${start.line}:${start.column}`, (replacement ?? "").split("\n")[0]];
+    process.stderr.write(`${status} ${fileName}:${place} ${mutatorName} -> ${to}\n`);
+  }
+}
+
+export const strykerPlugins = [
+  { kind: "Checker", name: "drawn", injectableClass: Drawn },
+  { kind: "Reporter", name: "told", injectableClass: Told },
+];

@@ -2,12 +2,13 @@
  * Mutation testing by Stryker: changes a package's sources in every way the library knows, one at a time, and counts
  * what the package's own tests notice.
  *
- *   npm run mutate -- PACKAGE [FILE ...] [--sample N [--seed S]] [--again REPORT]
+ *   npm run mutate -- PACKAGE [FILE ...] [--sample N [--seed S]] [--tests FILE]... [--again REPORT]
  *
  * FILE is a file or a pattern below the package, as src/join.ts; all of src without. With --sample, N mutants of them,
  * each drawn with the same chance (S is 1 unless given), and the score's 95 % interval for all of them. With --again,
  * those that survived according to a report kept before, of the same sources: what new tests of them notice. Properties
- * draw ten cases at most, and all of theirs with --again.
+ * draw ten cases at most, and all of theirs with --again. With --tests, only these files of tests are run, as
+ * test/edges.test.ts: the score is a lower bound then, where all of them would take too long.
  *
  * Works in a clone of what is committed, in the system's folder for temporary files, and removes it: nothing here is
  * touched, and what is not committed is not looked at. Stryker is installed there alone (50 MB, from npm), so that
@@ -38,14 +39,15 @@ const giveUp = (text) => {
   process.exit(2);
 };
 const USAGE =
-  "usage: npm run mutate -- PACKAGE [FILE ...] [--sample N [--seed S]] [--again REPORT], a package of packages/ with tests";
+  "usage: npm run mutate -- PACKAGE [FILE ...] [--sample N [--seed S]] [--tests FILE]... [--again REPORT], a package of packages/ with tests";
 
 const NOTICED = new Set(["Killed", "Timeout"]);
 const MISSED = new Set(["Survived", "NoCoverage"]);
 
 function readArguments() {
   try {
-    const options = { sample: { type: "string" }, seed: { type: "string" }, again: { type: "string" } };
+    const text = { type: "string" };
+    const options = { sample: text, seed: text, again: text, tests: { ...text, multiple: true } };
     return parseArgs({ options, allowPositionals: true });
   } catch (error) {
     return giveUp(`${error.message}\n${USAGE}`);
@@ -77,6 +79,8 @@ const sample = numberOf("sample", values.sample);
 if (values.seed !== undefined && sample === undefined) giveUp("--seed is of --sample: say how many are to be drawn");
 const seed = numberOf("seed", values.seed) ?? 1;
 const only = values.again === undefined ? undefined : survivorsOf(values.again);
+for (const file of values.tests ?? [])
+  if (!existsSync(join(root, "packages", name, file))) giveUp(`--tests: there is no ${file} in ${name}`);
 const cases = only === undefined ? CASES : undefined;
 if (only?.length === 0) giveUp(`--again: nothing survived according to ${values.again}`);
 const keep = process.env.KREPLICA_MUTANTS === undefined ? undefined : resolve(process.env.KREPLICA_MUTANTS);
@@ -118,7 +122,7 @@ writeFileSync(
     vitest: { configFile: "vitest.config.ts" },
     plugins: [
       join(tree, "node_modules/@stryker-mutator/vitest-runner/dist/src/index.js"),
-      ...(chosen ? [fileURLToPath(new URL("mutants-drawn.mjs", import.meta.url))] : []),
+      fileURLToPath(new URL("mutants-drawn.mjs", import.meta.url)),
     ],
     ...(chosen && { checkers: ["drawn"], drawn: { folder: package_, sample, seed, only } }),
     warnings: { unknownOptions: false },
@@ -128,7 +132,9 @@ writeFileSync(
     coverageAnalysis: "perTest",
     concurrency: Math.min(2, availableParallelism()),
     timeoutMS: PATIENCE_MS,
-    reporters: ["json", process.stderr.isTTY ? "progress" : "progress-append-only"],
+    dryRunTimeoutMinutes: 60,
+    ...(values.tests && { testFiles: values.tests }),
+    reporters: ["json", "told", process.stderr.isTTY ? "progress" : "progress-append-only"],
     jsonReporter: { fileName: report },
     disableTypeChecks: true,
     allowEmpty: false,
@@ -183,7 +189,8 @@ function interval(part, drawn, all) {
   return [middle - half, middle + half];
 }
 
-const by = `${looked} mutants noticed by its own tests`;
+const tests = values.tests === undefined ? "its own tests" : values.tests.join(", ");
+const by = `${looked} mutants noticed by ${tests}`;
 if (only !== undefined)
   process.stdout.write(
     `\n${name}: ${noticed} of ${looked} that had survived are noticed now, of ${only.length} asked for\n`,
