@@ -81,6 +81,13 @@ export class BitmapAllocator implements PageAllocator {
     this.bitmapOf(first).set(first, frames, true);
   }
 
+  withdraw(first: Frame, frames: number): boolean {
+    const bitmap = this.bitmapOf(first);
+    for (let frame = first; frame < first + frames; frame++) if (!bitmap.isFree(frame)) return false;
+    bitmap.set(first, frames, false);
+    return true;
+  }
+
   claim(frame: Frame, purpose: FramePurpose): boolean {
     const bitmap = this.bitmaps.find((each) => each.has(frame));
     if (!bitmap?.isFree(frame)) return false;

@@ -66,6 +66,8 @@ export class CheckedSystem implements Subject {
   refusedUntil = 0;
   /** Operations done in the middle of others. */
   private nested = 0;
+  /** Frames those gave, less what they took, in the order of the machine's nodes. */
+  private readonly within: number[];
   /** Operations done when one last came to a state of CPUs' tables that was not seen before, see {@link Coverage}. */
   newsAt = 0;
   private readonly coverage: Coverage | undefined;
@@ -115,6 +117,7 @@ export class CheckedSystem implements Subject {
     this.population = new Population(this.parts, this.watch);
     this.families = this.started(families);
     this.baseline = this.freeFrames();
+    this.within = this.baseline.map(() => 0);
   }
 
   /** A whole run on this kernel: what it leaves behind would be a leak. @throws CheckFailure */
@@ -216,15 +219,26 @@ export class CheckedSystem implements Subject {
     this.nested++;
     // Temporary tables are loaded in the middle of an operation only.
     this.covered?.afterStep(operation);
+    const before = this.lastingFrames();
     this.perform(operation);
+    this.lastingFrames().forEach((frames, index) => (this.within[index]! += frames - before[index]!));
     this.covered?.afterStep(operation);
+  }
+
+  /** Frames that are free, and users': those may move while there come to be more or less for good. */
+  private lastingFrames(): number[] {
+    const { machine, allocator } = this.parts;
+    return this.freeFrames().map((frames, index) => frames + allocator.usedFrames(machine.nodes[index]!, "user"));
   }
 
   /** Runs what changes for good how many frames there are. */
   forGood(work: () => void): void {
-    const before = this.freeFrames();
+    const before = this.lastingFrames();
+    const within = [...this.within];
     work();
-    this.baseline = this.freeFrames().map((frames, index) => this.baseline[index]! + frames - before[index]!);
+    this.baseline = this.lastingFrames().map(
+      (frames, index) => this.baseline[index]! + frames - before[index]! - (this.within[index]! - within[index]!),
+    );
     this.isSpent = true;
   }
 

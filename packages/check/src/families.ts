@@ -12,6 +12,8 @@ import { cpuFamily } from "./families/cpus.js";
 import { demandFamily } from "./families/demand.js";
 import { entryTextFamily } from "./families/entry-text.js";
 import { kernelPageFamily } from "./families/kernel-pages.js";
+import { meetingFamily } from "./families/meetings.js";
+import { memoryGoesFamily } from "./families/memory-goes.js";
 import { moduleFamily } from "./families/modules.js";
 import { patchingFamily } from "./families/patching.js";
 import { protectionFamily } from "./families/protection.js";
@@ -38,12 +40,28 @@ export const FAMILIES: readonly OperationFamily[] = [
   bpfFamily,
 ];
 
-/** And what has a meaning under some policies alone: drawn where it has, done wherever a saved run asks for it. */
-export const ALL_FAMILIES: readonly OperationFamily[] = [...FAMILIES, demandFamily];
+/**
+ * And what has a meaning under some policies or on some machines alone, or is of schedules: drawn where it has, done
+ * wherever a saved run asks for it.
+ */
+export const ALL_FAMILIES: readonly OperationFamily[] = [...FAMILIES, demandFamily, memoryGoesFamily, meetingFamily];
 
-/** What is drawn on a kernel under a policy. */
-export const familiesOn = ({ bindings }: KernelPolicy): readonly OperationFamily[] =>
-  bindings.some(({ token }) => token.key === DemandCopies.key) ? ALL_FAMILIES : FAMILIES;
+/**
+ * What is drawn on kernels under a policy.
+ * @param usual what is drawn on all others
+ * @param late whether a node of each has memory that comes later, and may go again
+ */
+export function familiesOn(
+  { bindings }: KernelPolicy,
+  usual: readonly OperationFamily[] = FAMILIES,
+  late = false,
+): readonly OperationFamily[] {
+  const more = [
+    ...(usual === FAMILIES && bindings.some(({ token }) => token.key === DemandCopies.key) ? [demandFamily] : []),
+    ...(late ? [memoryGoesFamily] : []),
+  ];
+  return more.length > 0 ? [...usual, ...more] : usual;
+}
 
 /** One in this many draws is a scene. */
 const SCENE_EVERY = 20;

@@ -1,15 +1,18 @@
 /**
- * Every schedule of small scenes: two things at once, the second after each single table store of the first.
+ * Every schedule of small scenes: two things at once, the second at each single point of the first.
  *
- * A scene sets up a few processes, then one operation begins. For every store it makes, from the first to the last, and
- * once for "after it", a second operation is done at that point, on another CPU: a reader in user mode, a switch to the
- * process being changed, an operation of another process. What locks keep apart is not put in the middle (see
- * racing.ts). After each schedule every page is compared, everything goes, and no frame may be missing.
+ * A scene sets up a few processes, then one operation begins. At every point of it (a table store is done, a flush is
+ * about to be sent or was acknowledged, a changed LDT likewise, a frame was given back), and once for "after it", a
+ * second operation is done, on another CPU: a reader in user mode, a segment that is loaded, a switch to the process
+ * being changed, an operation of another process. What locks keep apart is not put in the middle (see racing.ts). After
+ * each schedule every page is compared, everything goes, and no frame may be missing.
  */
 import type { KernelSource } from "@kreplica/kernel";
 import { CheckFailure } from "./check-failure.js";
 import { CheckedSystem } from "./checked-system.js";
 import { CORE_FAMILIES } from "./core-families.js";
+import { memoryGoesFamily } from "./families/memory-goes.js";
+import { meetingFamily } from "./families/meetings.js";
 import type { Operation } from "./family.js";
 
 /** A way two operations met, and the rule that broke. */
@@ -90,30 +93,21 @@ const WITH_LARGE: readonly Given[] = [
   run(2, 3),
 ];
 
-/** What is taken apart into its stores: operations on process 0, asked for on CPU 0. */
-const FIRST: readonly (readonly [setup: readonly Given[], first: Given])[] = [
-  ...(
-    [
-      touch(0, 12),
-      touch(0, 2),
-      touch(0, 0),
-      { op: "munmap", p: 0, cpu: 0, page: 0, pages: 2 },
-      { op: "mprotect", p: 0, cpu: 0, page: 0, pages: 2, writable: false, executable: true },
-      { op: "mremap", p: 0, cpu: 0, page: 0, pages: 2, to: 15 },
-      { op: "fork", p: 0, cpu: 0 },
-      { op: "exec", p: 0, cpu: 0 },
-      { op: "exit", p: 0 },
-      { op: "ldt", p: 0, cpu: 0, entry: 1, value: 7 },
-    ] as const
-  ).map((first) => [SETUP, first] as const),
-  ...(
-    [
-      touch(0, 11),
-      { op: "munmap", p: 0, cpu: 0, page: 11, pages: 1 },
-      { op: "munmap", p: 0, cpu: 0, page: 11, pages: 512 },
-      { op: "mprotect", p: 0, cpu: 0, page: 11, pages: 1, writable: false, executable: false },
-    ] as const
-  ).map((first) => [WITH_LARGE, first] as const),
+/**
+ * The same with an LDT of two entries, which process 1 has a copy of: CPU 2 loads segments from it, CPU 1 and 3 come
+ * and go.
+ */
+const WITH_LDT: readonly Given[] = [
+  { op: "spawn", cpu: 0 },
+  map(0, 0),
+  { op: "ldt", p: 0, cpu: 0, entry: 0, value: 5 },
+  { op: "ldt", p: 0, cpu: 0, entry: 1, value: 6 },
+  { op: "fork", p: 0, cpu: 1 },
+  { op: "spawn", cpu: 3 },
+  run(0, 0),
+  run(0, 2),
+  run(1, 1),
+  run(2, 3),
 ];
 
 /** What comes in the middle, on another CPU. */
@@ -134,14 +128,132 @@ const SECOND: readonly Given[] = [
   { op: "spawn", cpu: 3 },
 ];
 
+/** What comes in the middle of a change of an LDT. */
+const SECOND_OF_LDT: readonly Given[] = [
+  run(0, 3),
+  run(0, 1),
+  run(2, 2),
+  { op: "idle", cpu: 2 },
+  { op: "ldt", p: 1, cpu: 1, entry: 0, value: 9 },
+  { op: "exit", p: 1 },
+  { op: "spawn", cpu: 3 },
+];
+
 /** Places a reader on CPU 2, a second thread of process 0, looks at: those that are changed, and their neighbours. */
 const READ_AT: readonly number[] = [0, 1, 2, 11, 12];
 
+/** Entries of which CPU 2 loads a segment: there from the start, changed, and beyond the limit at first. */
+const SEGMENTS: readonly number[] = [0, 1, 600];
+
 const plain = (each: Given): Operation => each;
+
+/** What comes at a point of an operation. */
+type Meeting = (during: Operation, point: number) => Operation;
+const reader =
+  (page: number): Meeting =>
+  (during, point): Operation =>
+    ({ op: "read-within", during, point, cpu: 2, page }) as Operation;
+const segment =
+  (entry: number): Meeting =>
+  (during, point): Operation =>
+    ({ op: "segment-within", during, point, cpu: 2, entry }) as Operation;
+const meets =
+  (second: Given): Meeting =>
+  (during, point): Operation =>
+    ({ op: "met-within", during, point, second: plain(second) }) as Operation;
+
+/** What is there, what is taken apart into its points, asked for on CPU 0 and about process 0, and what comes then. */
+interface Scene {
+  readonly setup: readonly Given[];
+  readonly firsts: readonly Given[];
+  readonly meetings: readonly Meeting[];
+}
+
+const OF_PAGES: readonly Meeting[] = [...READ_AT.map(reader), ...SECOND.map(meets)];
+const SCENES: readonly Scene[] = [
+  {
+    setup: SETUP,
+    firsts: [
+      touch(0, 12),
+      touch(0, 2),
+      touch(0, 0),
+      { op: "munmap", p: 0, cpu: 0, page: 0, pages: 2 },
+      { op: "mprotect", p: 0, cpu: 0, page: 0, pages: 2, writable: false, executable: true },
+      { op: "mremap", p: 0, cpu: 0, page: 0, pages: 2, to: 15 },
+      { op: "fork", p: 0, cpu: 0 },
+      { op: "exec", p: 0, cpu: 0 },
+      { op: "exit", p: 0 },
+      { op: "ldt", p: 0, cpu: 0, entry: 1, value: 7 },
+    ],
+    meetings: OF_PAGES,
+  },
+  {
+    setup: WITH_LARGE,
+    firsts: [
+      touch(0, 11),
+      { op: "munmap", p: 0, cpu: 0, page: 11, pages: 1 },
+      { op: "munmap", p: 0, cpu: 0, page: 11, pages: 512 },
+      { op: "mprotect", p: 0, cpu: 0, page: 11, pages: 1, writable: false, executable: false },
+    ],
+    meetings: OF_PAGES,
+  },
+  {
+    setup: WITH_LDT,
+    firsts: [
+      // One takes the place of another as large, then of a smaller; a child gets one; with exec and exit it goes.
+      { op: "ldt", p: 0, cpu: 0, entry: 1, value: 7 },
+      { op: "ldt", p: 0, cpu: 0, entry: 600, value: 8 },
+      { op: "fork", p: 0, cpu: 0 },
+      { op: "exec", p: 0, cpu: 0 },
+      { op: "exit", p: 0 },
+    ],
+    meetings: [...SEGMENTS.map(segment), ...SECOND_OF_LDT.map(meets)],
+  },
+];
+
+/**
+ * Where memory of node 2 comes later: it has, process 0 has pages there that process 1 shares, and it goes. CPU 4 is
+ * the node's.
+ */
+const LATE_SCENES: readonly Scene[] = [
+  {
+    setup: [
+      { op: "plug", node: 2 },
+      { op: "spawn", cpu: 0 },
+      map(0, 0, { pages: 2, policy: 3 }),
+      map(0, 12, { policy: 3 }),
+      run(0, 0),
+      touch(0, 0),
+      touch(0, 1),
+      { op: "fork", p: 0, cpu: 1 },
+      touch(0, 12),
+      run(0, 0),
+      run(0, 2),
+      run(1, 1),
+      { op: "idle", cpu: 1 },
+    ],
+    firsts: [{ op: "unplug", node: 2, cpu: 0 }],
+    meetings: [
+      ...[0, 1, 12].map(reader),
+      ...[0, 2, 4].map(
+        (cpu): Meeting =>
+          (during, point): Operation =>
+            ({ op: "descriptor-within", during, point, cpu, node: 2 }) as Operation,
+      ),
+      ...[run(0, 3), run(0, 1), run(1, 2), { op: "idle", cpu: 2 }, { op: "spawn", cpu: 3 }].map(meets),
+    ],
+  },
+];
+
+const pairsOf = (scenes: readonly Scene[]): number =>
+  scenes.reduce((sum, { firsts, meetings }) => sum + firsts.length * meetings.length, 0);
+/** How many pairs there are, and those beside them where memory of node 2 comes later. */
+export const PAIRS = pairsOf(SCENES);
+export const LATE_PAIRS = pairsOf(LATE_SCENES);
 
 /**
  * Explores them all on one kernel.
- * @param stride looks at every n-th store only beyond the first 32, to save time; 1 is all of them
+ * @param stride looks at every n-th point only beyond the first 32, to save time; 1 is all of them
  * @param hear is told again and again which part of them is done, from 0 to 1
  */
 export function exploreSchedules(kernel: KernelSource, stride = 1, hear?: (done: number) => void): ScheduleReport {
@@ -179,39 +291,31 @@ export function exploreSchedules(kernel: KernelSource, stride = 1, hear?: (done:
       return false;
     }
   };
-  for (const [nth, [before, first]] of FIRST.entries()) {
-    const [setup, during] = [before.map(plain), plain(first)];
-    let stores: number;
-    try {
-      stores = storesOf(system, setup, during);
-    } catch (error) {
-      if (!(error instanceof CheckFailure)) throw error;
-      // Broken without anything in between.
-      attempt([...setup, during]);
-      continue;
-    }
-    const meetings: ((store: number) => Operation)[] = [
-      ...READ_AT.map(
-        (page) =>
-          (store: number): Operation =>
-            ({ op: "racing", during, store, cpu: 2, page }) as Operation,
-      ),
-      ...SECOND.map(
-        (second) =>
-          (store: number): Operation =>
-            ({ op: "between", during, store, second: plain(second) }) as Operation,
-      ),
-    ];
-    for (const [met, meeting] of meetings.entries()) {
-      hear?.((nth + met / meetings.length) / FIRST.length);
-      pairs++;
-      // One more than there are stores is "afterwards".
-      for (
-        let store = 1;
-        store <= stores + 1;
-        store += store < 32 || store > stores - 8 ? 1 : Math.min(stride, stores - 8 - store + 1)
-      ) {
-        if (!attempt([...setup, meeting(store)])) break;
+  const late = system.parts.options.offlineMemory?.includes(2) ?? false;
+  const all = late ? PAIRS + LATE_PAIRS : PAIRS;
+  for (const { setup: before, firsts, meetings } of [...SCENES, ...(late ? LATE_SCENES : [])]) {
+    for (const first of firsts) {
+      const [setup, during] = [before.map(plain), plain(first)];
+      let points: number;
+      try {
+        points = pointsOf(system, setup, during);
+      } catch (error) {
+        if (!(error instanceof CheckFailure)) throw error;
+        // Broken without anything in between.
+        attempt([...setup, during]);
+        continue;
+      }
+      for (const meeting of meetings) {
+        hear?.(pairs / all);
+        pairs++;
+        // One more than there are points is "afterwards".
+        for (
+          let point = 1;
+          point <= points + 1;
+          point += point < 32 || point > points - 8 ? 1 : Math.min(stride, points - 8 - point + 1)
+        ) {
+          if (!attempt([...setup, meeting(during, point)])) break;
+        }
       }
     }
   }
@@ -219,13 +323,14 @@ export function exploreSchedules(kernel: KernelSource, stride = 1, hear?: (done:
 }
 
 const booted = (kernel: KernelSource): CheckedSystem =>
-  new CheckedSystem(kernel, { families: CORE_FAMILIES, goOn: true });
+  new CheckedSystem(kernel, { families: [...CORE_FAMILIES, memoryGoesFamily, meetingFamily], goOn: true });
 
-/** Table stores an operation makes when nothing comes in between. */
-function storesOf(system: CheckedSystem, setup: readonly Operation[], during: Operation): number {
+/** Points of an operation when nothing comes in between. */
+function pointsOf(system: CheckedSystem, setup: readonly Operation[], during: Operation): number {
   for (const each of setup) system.step(each);
-  system.step(during);
-  const { stores } = system.watch;
+  const points = system.watch.pointsOf(() => {
+    system.step(during);
+  });
   system.finish(true);
-  return stores;
+  return points;
 }

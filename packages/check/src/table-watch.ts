@@ -27,6 +27,9 @@ export class TableWatch {
   /** Whether table pages came or went since `owners` was filled. */
   private stale = true;
   private probe: { readonly store: number; readonly run: () => void } | undefined;
+  /** Points passed so far: see {@link pointAt}. */
+  private points = 0;
+  private pointProbe: { readonly point: number; readonly run: () => void } | undefined;
 
   constructor(private readonly parts: BootParts) {
     const { entries, allocator } = parts;
@@ -49,7 +52,9 @@ export class TableWatch {
         this.notPointedTo(each);
       }
       free(frame, order);
+      this.point();
     };
+    this.watchFlushes();
     entries.observe((table, index) => {
       this.stores++;
       // A PGD is filled by some hundred stores in a row.
@@ -68,7 +73,48 @@ export class TableWatch {
         this.probe = undefined;
         probe.run();
       }
+      this.point();
     });
+  }
+
+  /** A point before a flush is sent, and one when every CPU has acknowledged it. */
+  private watchFlushes(): void {
+    const { cpus, switcher } = this.parts;
+    const flushRanges = cpus.flushRanges.bind(cpus);
+    const flushAll = cpus.flushAll.bind(cpus);
+    const flush = switcher.flush.bind(switcher);
+    const loadLdt = switcher.loadLdt.bind(switcher);
+    const around = (work: () => void): void => {
+      this.point();
+      work();
+      this.point();
+    };
+    cpus.flushRanges = (...given) => {
+      around(() => {
+        flushRanges(...given);
+      });
+    };
+    cpus.flushAll = () => {
+      around(flushAll);
+    };
+    switcher.flush = (...given) => {
+      around(() => {
+        flush(...given);
+      });
+    };
+    switcher.loadLdt = (...given) => {
+      around(() => {
+        loadLdt(...given);
+      });
+    };
+  }
+
+  private point(): void {
+    this.points++;
+    const { pointProbe } = this;
+    if (!pointProbe || this.points !== pointProbe.point) return;
+    this.pointProbe = undefined;
+    pointProbe.run();
   }
 
   /** Starts to count the stores of a step. */
@@ -82,6 +128,22 @@ export class TableWatch {
   }
   stopProbe(): void {
     this.probe = undefined;
+    this.pointProbe = undefined;
+  }
+
+  /**
+   * Runs something, once, at the n-th point of what follows: after a table store, before and after an interrupt by
+   * which CPUs are told to flush or to load another LDT, after a frame was given back. Until {@link stopProbe}.
+   */
+  pointAt(point: number, run: () => void): void {
+    this.pointProbe = { point: this.points + point, run };
+  }
+
+  /** How many points some work has. */
+  pointsOf(work: () => void): number {
+    const before = this.points;
+    work();
+    return this.points - before;
   }
 
   /** Looks at a space after this step, whatever was stored. */

@@ -3,14 +3,15 @@
  * nothing lost, refused without a trace.
  */
 import { NONE } from "@kreplica/hw-x86";
-import { type BootOptions, lateMemory, POLICIES, smallImage } from "@kreplica/kernel";
-import { directAddress, frameAt } from "@kreplica/mm-core";
+import { type BootOptions, kernelFrom, lateMemory, POLICIES, smallImage } from "@kreplica/kernel";
+import { directAddress, frameAt, MemoryHotplug } from "@kreplica/mm-core";
 import { describe, expect, test } from "vitest";
 import { campaign } from "../src/campaign.js";
 import { CheckedSystem } from "../src/checked-system.js";
 import { CORE_FAMILIES } from "../src/core-families.js";
 import { Differential } from "../src/differential.js";
-import { FAMILIES, Repertoire } from "../src/families.js";
+import { FAMILIES, familiesOn, Repertoire } from "../src/families.js";
+import { memoryGoesFamily } from "../src/families/memory-goes.js";
 import type { Operation, OperationFamily } from "../src/family.js";
 
 const LATE = 2;
@@ -106,6 +107,45 @@ test("refused, it leaves everything as it was, and comes the next time", () => {
   system.step(plug);
   expect(system.freeFrames()[LATE]).toBeGreaterThan(16_000);
   system.finish();
+});
+
+test("it goes again, and comes again: users' pages move, kernels of every depth hold, and what cannot move keeps it", () => {
+  const outcomes = new Map<string, number>();
+  for (const [levels, pti] of [
+    [4, true],
+    [5, false],
+  ] as const) {
+    const families = [...CORE_FAMILIES, memoryGoesFamily];
+    const repertoire = new Repertoire(families);
+    for (let seed = 30; seed < 36; seed++) {
+      const options = kernel({
+        levels,
+        pti,
+        before({ assembly }) {
+          const hotplug = assembly.get(MemoryHotplug);
+          const remove = hotplug.remove.bind(hotplug);
+          hotplug.remove = (...given) => {
+            const outcome = remove(...given);
+            outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+            return outcome;
+          };
+        },
+      });
+      const pair = new Differential(options, "end", families);
+      pair.run(repertoire.drawRun(seed, 200));
+      expect(pair.parted).toBe(0);
+      pair.subject.fullCheck();
+    }
+  }
+  expect(outcomes.get("done")).toBeGreaterThan(10);
+  expect(outcomes.get("kernel-memory")).toBeGreaterThan(1);
+});
+
+test("drawn where memory of every kernel comes later, and nowhere else", () => {
+  const { policy } = kernelFrom(kernel());
+  expect(familiesOn(policy)).toBe(FAMILIES);
+  expect(familiesOn(policy, CORE_FAMILIES, true)).toEqual([...CORE_FAMILIES, memoryGoesFamily]);
+  expect(familiesOn(policy, FAMILIES, true)).toContain(memoryGoesFamily);
 });
 
 test("only once, and of no other node", () => {

@@ -146,10 +146,47 @@ export default [
   {
     promise: "every process sees new memory before anybody gets a frame of it",
     file: "src/processes/memory-hotplug.ts",
-    find: "    for (const space of this.spaces.all) space.followKernel();\n    for (const { first, frames } of ranges) this.donate(first, first + frames);",
+    find: "    for (const space of this.spaces.all) space.followKernel();\n    for (const range of ranges)",
     replace:
-      "    for (const { first, frames } of ranges) this.donate(first, first + frames);\n    for (const space of this.spaces.all) space.followKernel();",
+      "    setTimeout(() => [...this.spaces.all].forEach((space) => space.followKernel()));\n    for (const range of ranges)",
     test: "test/processes/memory-hotplug.test.ts",
+  },
+  {
+    promise: "memory that goes, and has no room for a user's page elsewhere, gives back what it took there",
+    file: "src/processes/page-migration.ts",
+    find: "        for (const move of moves) this.frames.drop(move.to);\n",
+    replace: "",
+    test: "test/processes/memory-hotplug.test.ts",
+  },
+  {
+    promise: "a page that moves is copied only when every CPU was flushed of it",
+    file: "src/processes/page-migration.ts",
+    find: "      this.switcher.flush(process.space, { start: address, pages }, false, cpu);\n    }\n",
+    replace:
+      "    }\n    setTimeout(() => mappers.forEach(({ process, address }) => this.switcher.flush(process.space, { start: address, pages }, false, cpu)));\n",
+    test: "test/processes/memory-hotplug.test.ts",
+  },
+  {
+    promise: "descriptors of memory that goes are given back behind the flush",
+    file: "src/processes/memory-hotplug.ts",
+    find: "          blocks.push(this.tables.lookup(holder!, address)!.frame);\n",
+    replace: "          allocator.free(this.tables.lookup(holder!, address)!.frame, LARGE_ORDER);\n",
+    test: "test/processes/memory-hotplug.test.ts",
+  },
+  {
+    promise: "every CPU has loaded a changed LDT before the old one goes",
+    file: "src/processes/ldt.ts",
+    find: "    this.switcher.loadLdt(process.space, made, cpu);\n    if (old) {",
+    replace: "    setTimeout(() => this.switcher.loadLdt(process.space, made, cpu));\n    if (old) {",
+    test: "test/processes/ldt.test.ts",
+  },
+  {
+    promise: "no CPU is on the tables of a process whose pages are given back",
+    file: "src/processes/processes.ts",
+    find: "    this.switcher.forget(process.space);\n    this.dropAll(process);\n",
+    replace: "    this.dropAll(process);\n    this.switcher.forget(process.space);\n",
+    test: "test/processes/processes.test.ts",
+    pattern: "ends its threads",
   },
   {
     promise: "a fork that lacks memory gives back what it shared",

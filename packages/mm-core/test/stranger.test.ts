@@ -34,6 +34,9 @@ class Forwarding implements PageAllocator {
   donate(first: Frame, frames: number): void {
     this.ours.donate(first, frames);
   }
+  withdraw(first: Frame, frames: number): boolean {
+    return this.ours.withdraw(first, frames);
+  }
   claim(frame: Frame, purpose: FramePurpose): boolean {
     return this.ours.claim(frame, purpose);
   }

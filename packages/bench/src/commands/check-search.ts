@@ -6,6 +6,7 @@ import {
   CORE_FAMILIES,
   exploreSchedules,
   familiesOfBug,
+  FAMILIES,
   familiesOn,
   type Finding,
   type Kind,
@@ -68,9 +69,11 @@ export async function search(task: Task, options: Drawn, { progress }: CommandCo
   let runs = 0;
   const families = task.bug
     ? familiesOfBug(task.bug)
-    : options.only === "core"
-      ? CORE_FAMILIES
-      : familiesOn(task.policy);
+    : familiesOn(
+        task.policy,
+        options.only === "core" ? CORE_FAMILIES : FAMILIES,
+        task.kinds.every(({ configuration }) => configuration === "late memory"),
+      );
   const work = survey({
     kinds: task.kinds.length,
     toward: (kind, ids) => (task.bug ? [] : toward(ids, task.kinds[kind]!, families)),

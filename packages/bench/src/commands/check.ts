@@ -108,7 +108,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
         "1, 2, 3 and 8 in turn, and 3 of which one's memory comes later",
       ),
     )
-    .addOption(new Option("--late-memory", "memory of the last node comes on line while the kernel runs"))
+    .addOption(new Option("--late-memory", "memory of the last node comes, and goes again, while the kernel runs"))
     .addOption(levelsOption())
     .addOption(ptiOption())
     .addOption(new Option("--kasan", "kernels with KASAN's shadow"))
@@ -149,7 +149,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
     .addOption(
       new Option(
         "--schedules",
-        "in place of random runs, small scenes with a second operation after every single table store of the first",
+        "in place of random runs, small scenes with a second operation at every single point of the first: table stores, flushes, frames given back",
       ),
     )
     .addOption(new Option("--save <file>", "write the first counterexample there"))

@@ -151,7 +151,12 @@ class BorrowedTablesAtWork implements FamilyAtWork<BorrowedTablesOperation> {
     const { system } = this;
     const { cpu: number } = during as { readonly cpu?: number };
     // A slot that a direct map grows into is in these tables from their next use on.
-    if (!system.isUserOperation(during) || during.op === "plug" || (number !== undefined && system.cpu(number) === cpu))
+    if (
+      !system.isUserOperation(during) ||
+      during.op === "plug" ||
+      during.op === "unplug" ||
+      (number !== undefined && system.cpu(number) === cpu)
+    )
       return false;
     return lazy || !endsThreads(during) || processOf(system, during) !== system.population.runningOn(cpu);
   }

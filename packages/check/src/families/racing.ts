@@ -7,10 +7,12 @@
  * changed. All others wait for the end of the first, as mmap_lock would make them.
  */
 import type { Frame } from "@kreplica/hw-x86";
+import { hex } from "@kreplica/hw-x86/api";
 import type { Subject } from "../subject.js";
 import type { Operation, OperationFamily } from "../family.js";
 import { placeText } from "../places.js";
 import type { Live } from "../population.js";
+import { pageNumber } from "../user-model.js";
 
 export type RacingOperation =
   /** @param store the reader comes right after this store of the operation, from 1 */
@@ -54,8 +56,15 @@ export const racingFamily: OperationFamily<RacingOperation> = {
   start: (system) => ({
     told: (o) => ({ during: system.told(o.during), ...(o.op === "between" ? { second: system.told(o.second) } : {}) }),
     perform(o) {
-      if (o.op === "racing") read(system, o);
-      else interleave(system, o);
+      const { store } = o;
+      if (o.op === "racing")
+        read(system, o.during, o.cpu, o.page, ({ watch }, run) => {
+          watch.probeAt(store, run);
+        });
+      else
+        interleave(system, o.during, o.second, ({ follow, watch }, run) => {
+          watch.probeAt(follow ? 1 : store, run);
+        });
     },
   }),
 };
@@ -82,7 +91,9 @@ export const endsThreads = ({ op }: Operation): boolean => ENDS_THREADS.has(op);
 function mayMeet(system: Subject, first: Operation, second: Operation): boolean {
   const [one, other] = [processOf(system, first), processOf(system, second)];
   // Under pgd_lock, which whoever makes a PGD holds until all processes are known to have it.
-  if (first.op === "plug" || second.op === "plug") return false;
+  if ([first.op, second.op].some((op) => op === "plug") || second.op === "unplug") return false;
+  // Whoever touches a page that moves waits for it, as for mmap_lock of a process that has it.
+  if (first.op === "unplug") return LOCK_FREE.has(second.op) || second.op === "spawn";
   // Only operations about users' memory have an order of locks the model knows.
   if (![first, second].every((each) => system.isUserOperation(each)) || first.op === "idle") return false;
   const cpu = cpuOf(system, first);
@@ -91,57 +102,73 @@ function mayMeet(system: Subject, first: Operation, second: Operation): boolean 
   return LOCK_FREE.has(second.op) && !endsThreads(first);
 }
 
-function interleave(system: Subject, o: RacingOperation & { op: "between" }): void {
+/** Makes something happen once in the middle of what follows: the watch's way to count, with a number. */
+export type Arm = (system: Subject, run: () => void) => void;
+
+/** An operation with another in the middle of it where locks allow, otherwise behind it. */
+export function interleave(system: Subject, during: Operation, second: Operation, arm: Arm): void {
   system.met = false;
   // Which of two operations at once a refusal hits depends on the policy: then one comes after the other.
   const refusing = system.parts.allocator.requests < system.refusedUntil;
-  if (system.follow ?? (!refusing && mayMeet(system, o.during, o.second))) {
-    system.watch.probeAt(system.follow ? 1 : o.store, () => {
+  if (system.follow ?? (!refusing && mayMeet(system, during, second))) {
+    arm(system, () => {
       system.met = true;
-      system.performWithin(o.second);
+      system.performWithin(second);
     });
   }
-  system.perform(o.during);
+  system.perform(during);
   system.watch.stopProbe();
-  if (!system.met) system.perform(o.second);
+  if (!system.met) system.perform(second);
 }
 
-function read(system: Subject, o: RacingOperation & { op: "racing" }): void {
-  const { parts, population, watch } = system;
-  const cpu = system.cpu(o.cpu);
+/** An operation with a read of a place by a CPU in user mode in the middle of it. */
+export function read(system: Subject, during: Operation, number: number, place: number, arm: Arm): void {
+  const { parts, population } = system;
+  const cpu = system.cpu(number);
   const who = population.runningOn(cpu);
-  if (!who || cpuOf(system, o.during) === cpu) return system.perform(o.during);
-  const address = system.address(o.page);
+  if (!who || cpuOf(system, during) === cpu) return system.perform(during);
+  const address = system.address(place);
+  const page = pageNumber(address);
   const within = Number((address >> 12n) & 511n);
   const frameNow = (): Frame | undefined => {
     const found = who.process.space.lookup(address);
     return found && found.frame + (found.level === 2 ? within : 0);
   };
   const before = frameNow();
+  const wordBefore = who.model.pages.get(page)?.values[0];
   let reached: Frame | undefined;
+  let word = 0;
   let isCopy = false;
-  watch.probeAt(o.store, () => {
+  arm(system, () => {
+    // Its thread may have ended.
+    if (population.runningOn(cpu) !== who) return;
     population.switcher.enterUser(cpu);
     const core = parts.machine.cpu(cpu);
     if (core.load(Number(address & 0xffff_ffffn), Number(address >> 32n)) === 0) reached = core.lastFrame;
     population.switcher.enterKernel(cpu);
+    if (reached === undefined) return;
+    if (parts.allocator.purposeOf(reached) === "free")
+      system.fail("G5", `during the operation CPU ${cpu} reached frame ${reached} for ${hex(address)}, which is free`);
+    word = parts.machine.memory.read32(reached, 0);
     // A shared 2 MiB page is copied before part of it goes: another frame, the same bytes.
-    isCopy =
-      reached !== undefined &&
-      before !== undefined &&
-      reached === frameNow() &&
-      parts.machine.memory.equalFrames(reached, before);
+    isCopy = before !== undefined && reached === frameNow() && parts.machine.memory.equalFrames(reached, before);
   });
   population.probed.add(address >> 12n);
-  system.perform(o.during);
-  watch.stopProbe();
+  system.perform(during);
+  system.watch.stopProbe();
   if (!population.live.includes(who)) return;
   if (reached !== undefined && reached !== before && !isCopy && reached !== frameNow()) {
     system.fail(
       "G5",
-      `during the operation CPU ${cpu} reached frame ${reached} for 0x${address.toString(16)}, which was mapped neither before nor after`,
+      `during the operation CPU ${cpu} reached frame ${reached} for ${hex(address)}, which was mapped neither before nor after`,
     );
   }
+  const wordAfter = who.model.pages.get(page)?.values[0];
+  if (reached !== undefined && word !== wordBefore && word !== wordAfter)
+    system.fail(
+      "G5",
+      `during the operation CPU ${cpu} read ${word} at ${hex(address)}, where ${wordBefore ?? "nothing"} was before and ${wordAfter ?? "nothing"} after it`,
+    );
   // F4: after the operation the access comes to what it should, whatever the race left in the TLB.
   if (population.runningOn(cpu) === who) population.access(cpu, address, "read", 0);
 }

@@ -89,6 +89,31 @@ export class BuddyZone {
     return true;
   }
 
+  /** Takes frames out for good. @returns false, with nothing changed, when one of them is not free */
+  remove(first: Frame, frames: number): boolean {
+    const end = first + frames;
+    const met = [
+      ...[...this.where].map(([block, entry]) => ({ next: block, end: block + (1 << (entry % 16)), listed: true })),
+      ...this.runs.map((run) => ({ ...run, listed: false })),
+    ].filter((each) => each.next < end && each.end > first);
+    const within = met.reduce((sum, each) => sum + Math.min(each.end, end) - Math.max(each.next, first), 0);
+    if (within !== frames) return false;
+    for (const { next, end: behind, listed } of met) {
+      if (listed) this.unlist(next);
+      else
+        this.runs.splice(
+          this.runs.findIndex((run) => run.next === next),
+          1,
+        );
+      this.freeFrames -= behind - next;
+    }
+    for (const { next, end: behind } of met) {
+      if (next < first) this.add(next, first - next);
+      if (behind > end) this.add(end, behind - end);
+    }
+    return true;
+  }
+
   /** Whether a frame is free. */
   contains(frame: Frame): boolean {
     for (let order = 0; order <= MAX_ORDER; order++) {

@@ -192,6 +192,20 @@ export class NodePageAllocator implements PageAllocator {
     });
   }
 
+  withdraw(first: Frame, frames: number): boolean {
+    const done: { readonly zone: Zone; readonly first: Frame; readonly frames: number }[] = [];
+    let free = true;
+    this.spread(first, frames, this.machine.memory.nodeOf(first), (zone, from, count) => {
+      free &&= zone.buddy.remove(from, count);
+      if (free) done.push({ zone, first: from, frames: count });
+    });
+    for (const { zone, first: from, frames: count } of done) {
+      if (free) zone.managed -= count;
+      else zone.buddy.add(from, count);
+    }
+    return free;
+  }
+
   claim(frame: Frame, purpose: FramePurpose): boolean {
     const node = this.nodes[this.machine.memory.nodeOf(frame)];
     if (!node || !node.zones.find((zone) => frame >= zone.first)!.buddy.claim(frame)) return false;

@@ -46,6 +46,11 @@ export interface PageAllocator {
   split(frame: Frame, order: number): void;
   /** Frames that were never handed out and now may be: freed init memory, the tails of text and rodata. */
   donate(first: Frame, frames: number): void;
+  /**
+   * Takes frames back out that were donated: memory that goes.
+   * @returns false, with nothing changed, when one of them is not free
+   */
+  withdraw(first: Frame, frames: number): boolean;
   /** Takes one named frame out of the free lists, as an order-0 allocation. @returns false when it is not free */
   claim(frame: Frame, purpose: FramePurpose): boolean;
   /** Frames free now, by node id. */

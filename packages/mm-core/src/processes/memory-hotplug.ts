@@ -1,15 +1,27 @@
 /**
  * A node's memory plugged in while the kernel runs: page descriptors and direct map for it, in every root and in every
- * process that is alive, then its frames for everybody.
+ * process that is alive, then its frames for everybody. And taken away again, in the reverse order: nobody has its
+ * frames, then nobody maps them, then nobody's TLB does, and only then its descriptors go.
  *
  * A direct map that grows past a top-level slot is where per-node PGDs differ from one: Linux copies the new slot to
  * every PGD on pgd_list, and init_mm's clones are not on it (defect D10 of the series). Here KernelTables reaches every
  * root of init_mm, and each address space takes over what its holders' roots have. Who holds copies was decided at boot
  * and stays: the node goes on using its nearest. Source: Documentation/mm/memory-model.rst;
- * Documentation/admin-guide/mm/memory-hotplug.rst; sync_global_pgds for which PGDs must follow.
+ * Documentation/admin-guide/mm/memory-hotplug.rst; sync_global_pgds for which PGDs must follow. Memory that goes leaves
+ * top-level slots alone, as Linux does since 4.2: no PGD has to be told.
  */
 import { inject, injectable } from "@kreplica/di";
-import { type Frame, Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
+import {
+  type CpuId,
+  entryPages,
+  type Frame,
+  type FrameRange,
+  LARGE,
+  LARGE_PAGES,
+  Machine,
+  NONE,
+  type NodeId,
+} from "@kreplica/hw-x86/api";
 import { AddressSpaces } from "./address-space-api.js";
 import { descriptorRange, LEAF_DESCRIBES, leavesOf } from "../boot/direct-map.js";
 import { invariant } from "../errors.js";
@@ -17,17 +29,26 @@ import { descriptorAddress, directAddress } from "../image/layout.js";
 import { KernelOptions } from "../options-api.js";
 import { KernelLayout } from "../image/kernel-layout-api.js";
 import { KernelTables } from "../tables/kernel-tables-api.js";
-import { PageAllocator } from "../memory/page-allocator-api.js";
+import { type FramePurpose, PageAllocator } from "../memory/page-allocator-api.js";
 import { ReplicaView } from "../tables/replica-view-api.js";
 import { KERNEL_DATA } from "../tables/protection.js";
-import type { MemoryHotplug } from "./memory-hotplug-api.js";
+import type { MemoryHotplug, RemovalOutcome } from "./memory-hotplug-api.js";
+import { PageMigration } from "./page-migration.js";
+import { Processes } from "./process-api.js";
+import { SwitchMm } from "./switch-api.js";
+import { UserFrames } from "./user-frames-api.js";
 
 /** Order of a 2 MiB block. */
 const LARGE_ORDER = 9;
+/** What stays where it is for good. */
+const UNMOVABLE: readonly FramePurpose[] = ["page-table", "text", "rodata", "data", "module", "kernel"];
 
 @injectable()
 export class DirectMapHotplug implements MemoryHotplug {
   readonly offline: Set<NodeId>;
+  /** Nodes whose memory came while the kernel ran, each with what memblock keeps in its count: set aside at boot. */
+  private readonly added = new Map<NodeId, number>();
+  private readonly migration: PageMigration;
 
   constructor(
     @inject(Machine) private readonly machine: Machine,
@@ -37,8 +58,12 @@ export class DirectMapHotplug implements MemoryHotplug {
     @inject(PageAllocator) private readonly allocator: PageAllocator,
     @inject(AddressSpaces) private readonly spaces: AddressSpaces,
     @inject(ReplicaView) private readonly view: ReplicaView,
+    @inject(Processes) processes: Processes,
+    @inject(UserFrames) userFrames: UserFrames,
+    @inject(SwitchMm) switcher: SwitchMm,
   ) {
     this.offline = new Set(options.offlineMemory);
+    this.migration = new PageMigration(machine, processes, userFrames, switcher);
   }
 
   online(node: NodeId): boolean {
@@ -74,20 +99,86 @@ export class DirectMapHotplug implements MemoryHotplug {
       return false;
     }
     for (const space of this.spaces.all) space.followKernel();
-    for (const { first, frames } of ranges) this.donate(first, first + frames);
+    for (const range of ranges)
+      for (const { first, frames } of this.usable(range)) this.allocator.donate(first, frames);
     this.offline.delete(node);
+    this.added.set(node, this.unmovable(node));
     this.view.memoryAdded?.(node);
     return true;
   }
 
-  /** Gives frames to everybody, but those nobody may have. */
-  private donate(first: Frame, end: Frame): void {
-    let from = first;
+  remove(node: NodeId, cpu: CpuId): RemovalOutcome {
+    invariant(this.added.has(node), `memory of node ${node} did not come while the kernel ran`);
+    const { allocator, migration } = this;
+    const ranges = this.machine.memory.ranges.filter((range) => range.node === node);
+    if (this.unmovable(node) !== this.added.get(node) || migration.pagesOn(node) !== allocator.usedFrames(node, "user"))
+      return "kernel-memory";
+    if (!migration.away(node, cpu)) return "no-room";
+    if (!this.withdraw(ranges)) return "kernel-memory";
+    const blocks: Frame[] = [];
+    this.tables.edit((editor) => {
+      const [holder] = this.view.holders;
+      for (const range of ranges) {
+        const { first, leaves } = descriptorRange(range);
+        for (let leaf = 0; leaf < leaves; leaf++) {
+          const address = descriptorAddress(this.layout, first + leaf * LEAF_DESCRIBES);
+          blocks.push(this.tables.lookup(holder!, address)!.frame);
+          editor.unmap(address, 2);
+        }
+        // Whoever changed rights here may have left smaller leaves.
+        for (let frame = range.first; frame < range.first + range.frames;) {
+          const address = directAddress(this.layout, frame);
+          const { level } = this.tables.lookup(holder!, address)!;
+          editor.unmap(address, level);
+          frame += entryPages(level);
+        }
+      }
+    });
+    for (const block of blocks) allocator.free(block, LARGE_ORDER);
+    for (const range of ranges) this.dropSplits(range);
+    this.added.delete(node);
+    this.offline.add(node);
+    return "done";
+  }
+
+  private unmovable(node: NodeId): number {
+    return UNMOVABLE.reduce((sum, purpose) => sum + this.allocator.usedFrames(node, purpose), 0);
+  }
+
+  /** Tables of 4 KiB leaves would be in the way of the large ones that were there, and will be. */
+  private dropSplits(range: FrameRange): void {
+    for (const { frame, level } of leavesOf(range)) {
+      if (level === 1) continue;
+      for (let each = frame; each < frame + entryPages(level); each += LARGE_PAGES) {
+        const start = directAddress(this.layout, each);
+        invariant(start % LARGE === 0n, "a large leaf of the direct map lies askew");
+        this.tables.makeRoomForLarge({ start, pages: LARGE_PAGES });
+      }
+    }
+  }
+
+  /** Takes frames from everybody. @returns false, with nothing changed, when somebody has one */
+  private withdraw(ranges: readonly FrameRange[]): boolean {
+    const done: { readonly first: Frame; readonly frames: number }[] = [];
+    for (const run of ranges.flatMap((range) => [...this.usable(range)])) {
+      if (!this.allocator.withdraw(run.first, run.frames)) {
+        for (const each of done) this.allocator.donate(each.first, each.frames);
+        return false;
+      }
+      done.push(run);
+    }
+    return true;
+  }
+
+  /** Runs of a range that anybody may have. */
+  private *usable(range: FrameRange): Generator<{ readonly first: Frame; readonly frames: number }> {
+    const end = range.first + range.frames;
+    let from = range.first;
     for (const run of [...this.options.reserved].sort((a, b) => a.first - b.first)) {
       if (run.first >= end || run.first + run.frames <= from) continue;
-      if (run.first > from) this.allocator.donate(from, run.first - from);
+      if (run.first > from) yield { first: from, frames: run.first - from };
       from = run.first + run.frames;
     }
-    if (from < end) this.allocator.donate(from, end - from);
+    if (from < end) yield { first: from, frames: end - from };
   }
 }

@@ -93,6 +93,13 @@ export interface Processes {
    * @returns false for no such entry, or when memory could not be had; nothing is changed then
    */
   modifyLdt(process: Process, entry?: number, descriptor?: bigint, cpu?: CpuId): boolean;
+  /**
+   * What a CPU finds that loads a segment register with an entry of the LDT in user mode.
+   * @param entry 0 to 8191
+   * @returns 64 bits; `beyond` where LDTR's limit ends before, `fault` where its address is not mapped
+   * @source Intel SDM vol. 3A, "Segment Descriptor Tables"
+   */
+  loadSegment(cpu: CpuId, entry: number): bigint | "beyond" | "fault";
   /** Runs a thread of the process on a CPU; any number of CPUs may. */
   run(process: Process, cpu: CpuId): void;
   /**

@@ -96,7 +96,7 @@ export class UserProcesses implements Processes {
     const vmas = new VmaTree<Vma>();
     const node = this.machine.nodeOfCpu(cpu);
     const shared: { address: bigint; mapping: Mapping }[] = [];
-    const ldt = this.descriptors.copy(parent, space, node);
+    const ldt = this.descriptors.copy(parent, space, cpu);
     if (ldt === false) {
       space.free();
       return undefined;
@@ -156,8 +156,9 @@ export class UserProcesses implements Processes {
 
   /** Takes a process's space from it, from all CPUs, and frees all that is in it. */
   private end(process: Process): void {
-    this.dropAll(process);
+    // Its threads end first: a page is nobody's only when no CPU can reach it.
     this.switcher.forget(process.space);
+    this.dropAll(process);
     process.space.free();
     if (process.ldt) this.descriptors.free(process.ldt);
     process.ldt = undefined;
@@ -357,6 +358,10 @@ export class UserProcesses implements Processes {
 
   modifyLdt(process: Process, entry = 0, descriptor = 0n, cpu: CpuId = this.cpus.current): boolean {
     return this.descriptors.modify(process, entry, descriptor, cpu);
+  }
+
+  loadSegment(cpu: CpuId, entry: number): bigint | "beyond" | "fault" {
+    return this.descriptors.read(cpu, entry);
   }
 
   run(process: Process, cpu: CpuId): void {

@@ -2,6 +2,7 @@
 import { token } from "@kreplica/di";
 import type { CpuId, Frame, NodeId, PageRange } from "@kreplica/hw-x86/api";
 import type { AddressSpace } from "./address-space-api.js";
+import type { Ldt } from "./process-api.js";
 
 /**
  * Tables of the kernel's own that a CPU loads for a while in place of what it has: the firmware's, the poking alias's.
@@ -68,6 +69,15 @@ export interface SwitchMm {
    * @param freedTables lazily loaded CPUs too
    */
   flush(space: AddressSpace, range: PageRange, freedTables: boolean, from: CpuId): void;
+  /**
+   * Makes an LDT that of a space: every CPU that has the space loaded, lazily too, loads its address and limit, all
+   * others when they switch to it. The old one may go when this has returned.
+   * @source Linux 6.5 arch/x86/kernel/ldt.c install_ldt
+   * @param from CPU that sends the interrupt
+   */
+  loadLdt(space: AddressSpace, ldt: Ldt, from: CpuId): void;
+  /** What a CPU's LDTR leads to; undefined with a limit of 0. */
+  ldt(cpu: CpuId): Ldt | undefined;
   /** Lets no CPU keep the space; before its tables are freed. */
   forget(space: AddressSpace): void;
   /** What the CPU will do with what it has cached under a PCID; for checks. */

@@ -16,6 +16,7 @@ import { invariant } from "../errors.js";
 import { KernelOptions } from "../options-api.js";
 import { KernelLayout } from "../image/kernel-layout-api.js";
 import { ReplicaView } from "../tables/replica-view-api.js";
+import type { Ldt } from "./process-api.js";
 import type { PcidUse, SwitchMm, TemporaryTables } from "./switch-api.js";
 
 const SLOTS = 6;
@@ -34,6 +35,8 @@ interface Away {
 
 interface CpuTlb {
   space: AddressSpace | undefined;
+  /** What LDTR was loaded with. */
+  ldt: Ldt | undefined;
   slot: number;
   lazy: boolean;
   away: Away | undefined;
@@ -55,6 +58,7 @@ export class PcidSwitch implements SwitchMm {
   readonly counts = { switches: 0, writes: 0, shootdowns: 0 };
   private readonly cpus = new Map<CpuId, CpuTlb>();
   private readonly generations = new WeakMap<AddressSpace, number>();
+  private readonly ldts = new WeakMap<AddressSpace, Ldt>();
 
   constructor(
     @inject(Machine) private readonly machine: Machine,
@@ -69,6 +73,7 @@ export class PcidSwitch implements SwitchMm {
     if (!tlb) {
       tlb = {
         space: undefined,
+        ldt: undefined,
         slot: 0,
         lazy: false,
         away: undefined,
@@ -140,6 +145,7 @@ export class PcidSwitch implements SwitchMm {
     }
     const keep = !fresh && this.isFresh(cpu, tlb, slot, space);
     tlb.space = space;
+    tlb.ldt = this.ldts.get(space);
     tlb.slot = slot;
     tlb.lazy = false;
     tlb.generations[slot] = generation;
@@ -187,6 +193,7 @@ export class PcidSwitch implements SwitchMm {
     const tlb = this.of(cpu);
     this.here(cpu, tlb, "leave its space");
     tlb.space = undefined;
+    tlb.ldt = undefined;
     tlb.lazy = false;
     this.machine.cpu(cpu).privilege = 0;
     this.counts.writes++;
@@ -200,6 +207,7 @@ export class PcidSwitch implements SwitchMm {
     // Whoever frees the space while its CPU is away must not free what the CPU comes back to.
     tlb.space?.hold();
     tlb.away = { tables, held: tlb.space, cr3: core.cr3, privilege: core.privilege };
+    tlb.ldt = undefined;
     core.privilege = 0;
     this.counts.writes++;
     core.writeCr3(addressOfFrame(tables.root(this.node(cpu))));
@@ -211,6 +219,7 @@ export class PcidSwitch implements SwitchMm {
     invariant(away !== undefined, `CPU ${cpu} is not on temporary tables`);
     tlb.away = undefined;
     if (space) {
+      tlb.ldt = this.ldts.get(space);
       const keep = this.isFresh(cpu, tlb, tlb.slot, space);
       tlb.generations[tlb.slot] = this.generation(space);
       this.write(cpu, space, tlb.slot, !keep);
@@ -281,6 +290,23 @@ export class PcidSwitch implements SwitchMm {
     }
     tlb.generations[tlb.slot] = generation;
     if (user) this.enterUser(cpu);
+  }
+
+  loadLdt(space: AddressSpace, ldt: Ldt, from: CpuId): void {
+    this.ldts.set(space, ldt);
+    const told: CpuId[] = [];
+    for (const cpu of this.state.online) {
+      const tlb = this.of(cpu);
+      // Whoever is on temporary tables has no LDT there, and takes what is there on the way back.
+      if (tlb.space !== space || tlb.away) continue;
+      tlb.ldt = ldt;
+      if (cpu !== from) told.push(cpu);
+    }
+    if (told.length > 0) this.machine.interrupt(from, told);
+  }
+
+  ldt(cpu: CpuId): Ldt | undefined {
+    return this.of(cpu).ldt;
   }
 
   forget(space: AddressSpace): void {

@@ -5,7 +5,8 @@
  * Promised: a block is aligned to its size and no frame of it is anybody else's; it is of the node asked for where only
  * that one will do, else of the nearest that has some; it is cleared where that was asked; what is out, for what, and
  * what is free, is told by frame and by node; only what was handed out is taken back, as it was handed out; a block
- * divides into frames that are given back alone; donated frames can be had, a named free frame can be claimed; the n-th
+ * divides into frames that are given back alone; donated frames can be had, and withdrawn while all of them are free; a
+ * named free frame can be claimed; the n-th
  * request is refused when that was asked for, and changes nothing; what was handed out before `start` stays out after
  * it.
  *
@@ -358,6 +359,22 @@ function donation({ allocator, memory, spare }: AllocatorSubject): void {
     "donated frames can be had",
     `${allocator.freeFrames(node)} are free, ${free} were, ${spare.frames} came`,
   );
+  const goes = (wanted: boolean): void => {
+    const before = allocator.freeFrames(node);
+    const done = allocator.withdraw(spare.first, spare.frames);
+    const left = wanted ? before - spare.frames : before;
+    promised(
+      done === wanted && allocator.freeFrames(node) === left,
+      "free frames can be withdrawn",
+      `${spare.frames} frames, ${wanted ? "all" : "not all"} free: ${done}; ${before} were free, ${allocator.freeFrames(node)} are`,
+    );
+  };
+  goes(true);
+  take();
+  promised(within() === 0, "no frame is anybody else's", `${within()} of the frames that went were handed out`);
+  goes(false);
+  allocator.donate(spare.first, spare.frames);
   take();
   promised(within() > 0, "donated frames can be had", "none was handed out when all others were");
+  goes(false);
 }

@@ -64,3 +64,31 @@ test("untouched memory is served in ascending order and costs nothing", () => {
   expect([zone.take(10), zone.take(10), zone.take(0), zone.take(0)]).toEqual([0, 1024, 2048, 2049]);
   expect(zone.freeFrames).toBe(2 ** 30 - 2050);
 });
+
+test("frames go out of blocks and of untouched runs, the rest of both stays; not when one is out", () => {
+  const zone = new BuddyZone();
+  zone.add(1000, 6000);
+  const out = zone.take(0);
+  expect(zone.remove(1000, 6000)).toBe(false);
+  expect(zone.freeFrames).toBe(5999);
+  zone.give(out, 0);
+  // Ends in the middle of a listed block and of a run of whole ones.
+  expect(zone.remove(1010, 3000)).toBe(true);
+  expect(zone.freeFrames).toBe(3000);
+  expect([1009, 1010, 2048, 4009, 4010, 6999].map((frame) => zone.contains(frame))).toEqual([
+    true,
+    false,
+    false,
+    false,
+    true,
+    true,
+  ]);
+  const left = new Set<number>();
+  for (let frame = zone.take(0); frame >= 0; frame = zone.take(0)) left.add(frame);
+  expect(left.size).toBe(3000);
+  expect([...left].some((frame) => frame >= 1010 && frame < 4010)).toBe(false);
+  expect(zone.remove(1010, 1)).toBe(false);
+  zone.add(1010, 3000);
+  expect(zone.remove(1010, 3000)).toBe(true);
+  expect(zone.freeFrames).toBe(0);
+});

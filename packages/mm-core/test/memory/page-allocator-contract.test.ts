@@ -109,6 +109,16 @@ describe("is not kept by an allocator", () => {
     "that calls all of it user pages": ["what is out is told by frame", () => ({ purposeOf: () => "user" })],
     "that divides nothing": ["what is out is told by frame", () => ({ split: () => {} })],
     "that keeps donations": ["donated frames can be had", () => ({ donate: () => {} })],
+    "that withdraws nothing": ["free frames can be withdrawn", () => ({ withdraw: () => false })],
+    "that withdraws what is out": [
+      "free frames can be withdrawn",
+      (right) => ({
+        withdraw: (first, frames) => {
+          right.withdraw(first, frames);
+          return true;
+        },
+      }),
+    ],
     "that claims what is out": [
       "a named free frame",
       (right) => ({

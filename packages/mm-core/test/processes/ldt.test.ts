@@ -149,6 +149,71 @@ describe.each([4, 5] as const)("%i levels", (levels) => {
   );
 });
 
+/** What a CPU finds; without KPTI in the pages that LDTR leads to, for this kernel has no direct map. */
+function segment({ switcher, machine, layout, processes }: TestKernel, cpu: number, entry: number): unknown {
+  const ldt = switcher.ldt(cpu);
+  if (layout.pti || !ldt || entry >= ldt.entries) return processes.loadSegment(cpu, entry);
+  return machine.memory.read64(addressOfFrame(ldt.frames[0]!) + BigInt(entry * 8));
+}
+
+describe.each([true, false])("KPTI %s: LDTR", (pti) => {
+  test("is loaded by every CPU that has the space, lazily too, before the old table goes; by others when they switch", () => {
+    const kernel = booted(4, pti);
+    const { process, processes, switcher, allocator } = kernel;
+    const other = processes.spawn(1)!;
+    processes.run(process, 2);
+    switcher.idle(2);
+    processes.run(other, 1);
+    expect([0, 1, 2].map((cpu) => segment(kernel, cpu, 0))).toEqual(["beyond", "beyond", "beyond"]);
+    processes.modifyLdt(process, 0, 5n, 0);
+    const free = allocator.free.bind(allocator);
+    const had: unknown[] = [];
+    allocator.free = (frame, order) => {
+      had.push([0, 1, 2].map((cpu) => segment(kernel, cpu, 0)));
+      free(frame, order);
+    };
+    processes.modifyLdt(process, 0, 6n, 0);
+    allocator.free = free;
+    expect(had).toEqual([[6n, "beyond", 6n]]);
+    // A thread that comes back from a kernel thread loads nothing: it has it.
+    processes.run(process, 2);
+    processes.run(process, 1);
+    expect([1, 2].map((cpu) => segment(kernel, cpu, 0))).toEqual([6n, 6n]);
+    expect(segment(kernel, 2, 1)).toBe("beyond");
+  });
+
+  test("has a child's own for the child, nothing for a new program, nothing under the firmware", () => {
+    const kernel = booted(4, pti);
+    const { process, processes, switcher, view } = kernel;
+    processes.modifyLdt(process, 1, 5n, 0);
+    const child = processes.fork(process, 0)!;
+    processes.run(child, 2);
+    processes.modifyLdt(process, 1, 6n, 0);
+    expect([0, 2].map((cpu) => segment(kernel, cpu, 1))).toEqual([6n, 5n]);
+    const tables = { name: "test", root: (node: number) => view.kernelRoot(node) };
+    switcher.enterTemporary(0, tables);
+    expect(switcher.ldt(0)).toBeUndefined();
+    // Changed by another thread meanwhile: no interrupt for it comes here.
+    processes.modifyLdt(process, 1, 7n, 1);
+    expect(switcher.ldt(0)).toBeUndefined();
+    switcher.leaveTemporary(0);
+    expect(segment(kernel, 0, 1)).toBe(7n);
+    processes.exec(process, 0);
+    expect(segment(kernel, 0, 1)).toBe("beyond");
+    processes.exit(child);
+    expect(switcher.ldt(2)).toBeUndefined();
+  });
+
+  test("with a place that is not mapped: the CPU faults", () => {
+    const kernel = booted(4, pti);
+    const { process, processes } = kernel;
+    processes.modifyLdt(process, 0, 5n, 0);
+    // Without KPTI it is in the direct map, which this kernel has none of.
+    process.space.unmapLdt(process.ldt!.place);
+    expect(processes.loadSegment(0, 0)).toBe("fault");
+  });
+});
+
 test("pages and tables lie where the caller runs, a PGD that comes later has the slot too", () => {
   const kernel = booted(4, true, LAZY_PGDS);
   const { process, processes, entries } = kernel;

@@ -1,16 +1,17 @@
 /** Memory plugged in: mapped for all before anybody gets a frame of it, or, refused, as if nobody had asked. */
-import { isPresent } from "@kreplica/hw-x86/api";
+import { isPresent, type Machine } from "@kreplica/hw-x86/api";
 import { describe, expect, test } from "vitest";
-import { directAddress, MemoryHotplug } from "../../src/api.js";
-import { testKernel } from "../../src/testing.js";
+import { descriptorAddress, directAddress, MemoryHotplug } from "../../src/api.js";
+import { keepingMachine, testKernel } from "../../src/testing.js";
 
 const nodes = [
   { id: 0, memoryMiB: 64, cpus: 1 },
   { id: 1, memoryMiB: 64, cpus: 1 },
 ];
 
-function booted(pti: boolean) {
-  const kernel = testKernel({ nodes, pti, offlineMemory: [1] });
+/** @param machine one whose CPUs walk tables, where users' accesses matter */
+function booted(pti: boolean, machine?: Machine) {
+  const kernel = testKernel({ nodes, pti, offlineMemory: [1], ...(machine && { machine }) });
   kernel.boot.run();
   return { ...kernel, hotplug: kernel.assembly.get(MemoryHotplug), range: kernel.machine.memory.ranges[1]! };
 }
@@ -60,5 +61,130 @@ describe.each([false, true])("KPTI %s", (pti) => {
         expect(tables.lookup(0, directAddress(layout, frame))).toBeUndefined();
       expect(hotplug.online(1)).toBe(true);
     }
+  });
+});
+
+describe.each([false, true])("memory that goes, KPTI %s", (pti) => {
+  const user = { writable: true } as const;
+  /** With a process that has a page on the node, written, and shared with a child. */
+  function used() {
+    const kernel = booted(pti, keepingMachine(nodes, 4));
+    expect(kernel.hotplug.online(1)).toBe(true);
+    const { processes, machine } = kernel;
+    const parent = processes.spawn(0)!;
+    processes.run(parent, 0);
+    const policy = { kind: "preferred", node: 1 } as const;
+    processes.mmap(parent, { start: 0x1000n, pages: 1 }, { ...user, policy }, 0);
+    // Tables come from where the process runs, the page from the node.
+    expect(processes.access(0, 0x1000n, "write", 7)).toBe("ok");
+    const child = processes.fork(parent, 0)!;
+    const frame = parent.space.lookup(0x1000n)!.frame;
+    expect(machine.memory.nodeOf(frame)).toBe(1);
+    return { ...kernel, parent, child, frame };
+  }
+
+  test("users' pages move with what is in them, for all who have them; nothing maps it, and nobody gets any of it", () => {
+    const { hotplug, allocator, tables, layout, range, processes, machine, parent, child, userFrames } = used();
+    const free = allocator.freeFrames(0);
+    const before = tables.lookup(0, descriptorAddress(layout, range.first))!.frame;
+    expect(hotplug.remove(1, 0)).toBe("done");
+    const moved = parent.space.lookup(0x1000n)!;
+    expect(machine.memory.nodeOf(moved.frame)).toBe(0);
+    expect([child.space.lookup(0x1000n)!.frame, userFrames.count(moved.frame), moved.present]).toEqual([
+      moved.frame,
+      2,
+      true,
+    ]);
+    expect([processes.access(0, 0x1000n, "read"), processes.lastValue]).toEqual(["ok", 7]);
+    for (const frame of [range.first, range.first + range.frames - 1]) {
+      expect(tables.lookup(0, directAddress(layout, frame))).toBeUndefined();
+      expect(tables.lookup(0, descriptorAddress(layout, frame))).toBeUndefined();
+    }
+    expect(allocator.purposeOf(before)).toBe("free");
+    expect([allocator.freeFrames(1), allocator.freeFrames(0)]).toEqual([0, free - 1 + 512]);
+    expect(hotplug.offline).toEqual(new Set([1]));
+    expect(hotplug.online(1)).toBe(true);
+    expect(allocator.freeFrames(1)).toBe(range.frames);
+  });
+
+  test("what cannot be moved keeps it: a table, a frame of the kernel's, a user frame that no process has", () => {
+    for (const purpose of ["page-table", "kernel", "user"] as const) {
+      const { hotplug, allocator, tables, layout, range, parent, frame } = used();
+      const kept = allocator.allocate(1, 0, { purpose, thisNode: true });
+      const free = [0, 1].map((node) => allocator.freeFrames(node));
+      expect(hotplug.remove(1, 0)).toBe("kernel-memory");
+      expect([0, 1].map((node) => allocator.freeFrames(node))).toEqual(free);
+      expect(parent.space.lookup(0x1000n)!.frame).toBe(frame);
+      expect(tables.lookup(0, directAddress(layout, range.first))).toBeDefined();
+      allocator.free(kept, 0);
+      expect(hotplug.remove(1, 0)).toBe("done");
+    }
+  });
+
+  test("whichever page finds no room, none has moved", () => {
+    for (let nth = 1; ; nth++) {
+      const { hotplug, allocator, processes, parent, frame, range, tables, layout } = used();
+      processes.mmap(parent, { start: 0x2000n, pages: 2 }, { ...user, policy: { kind: "preferred", node: 1 } }, 0);
+      for (const at of [0x2000n, 0x3000n]) processes.access(0, at, "write", 8);
+      const free = [0, 1].map((node) => allocator.freeFrames(node));
+      allocator.refuse(nth);
+      const outcome = hotplug.remove(1, 0);
+      allocator.refuse(0);
+      if (outcome === "done") {
+        expect(nth).toBe(4);
+        break;
+      }
+      expect(outcome).toBe("no-room");
+      expect([0, 1].map((node) => allocator.freeFrames(node))).toEqual(free);
+      expect(parent.space.lookup(0x1000n)).toMatchObject({ frame, present: true });
+      expect(tables.lookup(0, directAddress(layout, range.first))).toBeDefined();
+    }
+  });
+
+  test("every CPU is flushed of a page before it is copied, and of the direct map before the descriptors go", () => {
+    const { hotplug, allocator, machine, switcher, cpus, parent, tables, layout, range } = used();
+    const seen: string[] = [];
+    const [flush, copy] = [switcher.flush.bind(switcher), machine.memory.copyFrame.bind(machine.memory)];
+    switcher.flush = (...given) => {
+      if (given[0] === parent.space) seen.push(`flush, ${parent.space.lookup(0x1000n)!.present ? "there" : "absent"}`);
+      flush(...given);
+    };
+    machine.memory.copyFrame = (from, to) => {
+      seen.push("copy");
+      copy(from, to);
+    };
+    const free = allocator.free.bind(allocator);
+    const shootdowns = cpus.shootdowns;
+    allocator.free = (frame, order) => {
+      const mapped = tables.lookup(0, directAddress(layout, range.first)) !== undefined;
+      seen.push(order === 9 ? `descriptors, ${mapped ? "mapped" : "gone"}, ${cpus.shootdowns - shootdowns}` : "page");
+      free(frame, order);
+    };
+    expect(hotplug.remove(1, 0)).toBe("done");
+    expect(seen).toEqual(["flush, absent", "copy", "page", "descriptors, gone, 1"]);
+  });
+
+  test("smaller leaves that a change of rights left go too, and are no hindrance when memory comes again", () => {
+    const { hotplug, allocator, tables, layout, range } = used();
+    const page = { start: directAddress(layout, range.first + 513), pages: 1 };
+    const claimed = allocator.freeFrames(1);
+    // The table lies where the memory does: out of the way with it, for once.
+    const allocate = allocator.allocate.bind(allocator);
+    allocator.allocate = (_node, order, gfp) => allocate(0, order, gfp);
+    expect(tables.edit((editor) => editor.protect(page, { writable: false }))).toBe(true);
+    allocator.allocate = allocate;
+    expect([tables.lookup(0, page.start)!.level, allocator.freeFrames(1)]).toEqual([1, claimed]);
+    const free = allocator.freeFrames(0);
+    expect(hotplug.remove(1, 0)).toBe("done");
+    // One page came, the table and the block of descriptors went.
+    expect(allocator.freeFrames(0)).toBe(free - 1 + 1 + 512);
+    expect(hotplug.online(1)).toBe(true);
+    expect(tables.lookup(0, page.start)!.level).toBe(2);
+  });
+
+  test("memory that was there from the start stays", () => {
+    const { hotplug } = booted(pti);
+    expect(() => hotplug.remove(0, 0)).toThrow("did not come while the kernel ran");
+    expect(() => hotplug.remove(1, 0)).toThrow("did not come while the kernel ran");
   });
 });

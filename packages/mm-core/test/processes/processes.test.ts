@@ -141,3 +141,20 @@ test.each([false, true])(
     }
   },
 );
+
+test.each(["exit", "exec"] as const)("%s ends its threads: no CPU is on its tables when the first page goes", (how) => {
+  const { processes, process, switcher, userFrames } = booted(true);
+  processes.mmap(process, { start: AT, pages: 1 }, {}, 0);
+  processes.access(0, AT, "write", 1);
+  processes.run(process, 1);
+  const { space } = process;
+  const drop = userFrames.drop.bind(userFrames);
+  const on: boolean[] = [];
+  userFrames.drop = (frame) => {
+    on.push([0, 1].some((cpu) => switcher.loaded(cpu) === space));
+    drop(frame);
+  };
+  if (how === "exit") processes.exit(process);
+  else expect(processes.exec(process, 0)).toBe(true);
+  expect(on).toEqual([false]);
+});

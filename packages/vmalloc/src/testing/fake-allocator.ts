@@ -87,6 +87,12 @@ export class FakeAllocator implements PageAllocator {
     for (let frame = first; frame < first + frames; frame++) this.taken.delete(frame);
     this.hint.clear();
   }
+  withdraw(first: Frame, frames: number): boolean {
+    const all = Array.from({ length: frames }, (_, each) => first + each);
+    if (!all.every((frame) => this.isFree(frame) && this.memory.nodeOf(frame) !== NONE)) return false;
+    for (const frame of all) this.taken.add(frame);
+    return true;
+  }
   claim(frame: Frame, purpose: FramePurpose): boolean {
     if (this.taken.has(frame) || this.memory.nodeOf(frame) === NONE) return false;
     this.taken.add(frame);

@@ -1,0 +1,100 @@
+/**
+ * Pages of users moved off a node: each is taken from all who map it, copied, and mapped again by all.
+ *
+ * While a page moves nobody has it: its leaves are not present, and every CPU that may hold one is flushed before the
+ * first byte is copied, or a store to the old frame would be lost. Source: Documentation/mm/page_migration.rst.
+ */
+import { type CpuId, type Frame, type Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
+import { leaves, pagesOf } from "./leaves.js";
+import type { Mapping } from "../tables/kernel-tables-api.js";
+import type { Process, Processes } from "./process-api.js";
+import type { SwitchMm } from "./switch-api.js";
+import type { UserFrames } from "./user-frames-api.js";
+
+/** One that maps a page. */
+interface Mapper {
+  readonly process: Process;
+  readonly address: bigint;
+  readonly mapping: Mapping;
+}
+
+/** A page, all who map it, and where it goes. */
+interface Move {
+  readonly from: Frame;
+  readonly to: Frame;
+  readonly mappers: readonly Mapper[];
+}
+
+/** Keeps nothing. */
+export class PageMigration {
+  constructor(
+    private readonly machine: Machine,
+    private readonly processes: Processes,
+    private readonly frames: UserFrames,
+    private readonly switcher: SwitchMm,
+  ) {}
+
+  /** Pages of 4 KiB that processes have on a node, each once however many map it. */
+  pagesOn(node: NodeId): number {
+    return [...this.mapped(node).values()].reduce((sum, [first]) => sum + pagesOf(first!.mapping), 0);
+  }
+
+  /**
+   * Moves all pages of a node to the nearest that have room.
+   * @param cpu sends the flushes
+   * @returns false when one finds no room; nothing is changed then
+   */
+  away(node: NodeId, cpu: CpuId): boolean {
+    const moves: Move[] = [];
+    for (const [from, mappers] of this.mapped(node)) {
+      const to = this.room(node, mappers[0]!.mapping);
+      if (to === NONE) {
+        for (const move of moves) this.frames.drop(move.to);
+        return false;
+      }
+      moves.push({ from, to, mappers });
+    }
+    for (const move of moves) this.move(move, cpu);
+    return true;
+  }
+
+  private move({ from, to, mappers }: Move, cpu: CpuId): void {
+    const pages = pagesOf(mappers[0]!.mapping);
+    for (const { process, address, mapping } of mappers) {
+      process.space.set(address, { ...mapping, present: false }, 0);
+      this.switcher.flush(process.space, { start: address, pages }, false, cpu);
+    }
+    for (let each = 0; each < pages; each++) this.machine.memory.copyFrame(from + each, to + each);
+    mappers.forEach(({ process, address, mapping }, index) => {
+      if (index > 0) this.frames.share(to);
+      process.space.set(address, { ...mapping, frame: to }, 0);
+      this.frames.drop(from);
+    });
+  }
+
+  private room(node: NodeId, mapping: Mapping): Frame {
+    const { machine } = this;
+    const others = machine.nodes
+      .filter((each) => each !== node)
+      .sort((a, b) => machine.distance(node, a) - machine.distance(node, b) || a - b);
+    for (const each of others) {
+      const frame = this.frames.allocate(each, mapping.level === 2 ? 9 : 0, true);
+      if (frame !== NONE) return frame;
+    }
+    return NONE;
+  }
+
+  /** Who maps each page of a node, by its first frame. */
+  private mapped(node: NodeId): ReadonlyMap<Frame, readonly Mapper[]> {
+    const found = new Map<Frame, Mapper[]>();
+    for (const process of this.processes.alive)
+      for (const vma of process.vmas.all())
+        for (const { address, mapping } of leaves(process.space, vma)) {
+          if (this.machine.memory.nodeOf(mapping.frame) !== node) continue;
+          const mappers = found.get(mapping.frame);
+          if (mappers) mappers.push({ process, address, mapping });
+          else found.set(mapping.frame, [{ process, address, mapping }]);
+        }
+    return found;
+  }
+}
