@@ -12,7 +12,7 @@ export { withDefect } from "./defects.js";
 export { type Comparison, Differential } from "./differential.js";
 export { type EffortOptions, medianEffort, operationsToFind } from "./effort.js";
 export { ExecutingCpu, ExecutionPages } from "./executing-cpu.js";
-export { FAMILIES, familiesOn, Repertoire, repertoire } from "./families.js";
+export { ALL_FAMILIES, FAMILIES, familiesOn, Repertoire, repertoire } from "./families.js";
 export type { OperationFamily } from "./family.js";
 export { type Configuration, CONFIGURATIONS, fewestNodes, kernelOf, type Kind, kindsOf, kindText } from "./kinds.js";
 export { type Operation } from "./operation.js";

@@ -81,3 +81,24 @@ test("a page is read in each copy", () => {
   expect(page!.copies[0]!.bytes).toBe(page!.copies[1]!.bytes);
   expect(page!.copies[0]!.code.length).toBeGreaterThan(0);
 });
+
+test("what schedules and machines with late memory have alone is told like all else", () => {
+  const operations = [
+    ...story.operations.slice(0, 3),
+    {
+      op: "read-within",
+      during: { op: "munmap", p: 0, cpu: 0, page: 0, pages: 2 },
+      point: 2,
+      cpu: 2,
+      page: 0,
+    },
+    { op: "unplug", node: 2, cpu: 0 },
+  ] as never[];
+  const session = new Session({ ...story, operations });
+  session.look({ step: session.length, store: 0 });
+  expect(session.failure).toBeUndefined();
+  expect(session.steps.slice(-3, -1).map(({ words }) => words)).toEqual([
+    "process 0 unmaps 2 pages at 0x200000, on CPU 0; at its 2. point CPU 2 reads 0x200000",
+    "memory of node 2 goes, asked for on CPU 0",
+  ]);
+});
