@@ -3,6 +3,7 @@
  */
 import { LARGE_PAGES, NONE, PAGE, pagesBetween } from "@kreplica/hw-x86/api";
 import {
+  BOOT_STEPS,
   BuildContext,
   directAddress,
   imageAddress,
@@ -104,6 +105,20 @@ describe("who holds copies", () => {
     expect(budget.groups!(machine, 0, 32 * MIB)).toEqual([[0, 1, 2], [3]]);
     expect(budget.chooseHolders(machine, 3, 32 * MIB)).toEqual([0, 3]);
     expect(withinBudget(100).chooseHolders(machine, 0, 32 * MIB)).toEqual([0, 1, 2, 3]);
+  });
+
+  test("of two groups alike in what they lack the first joins, and whatever order nodes come in, groups ascend", () => {
+    const distance = [
+      [10, 30, 12],
+      [30, 10, 15],
+      [12, 15, 10],
+    ];
+    // Node 1 joins node 2, and both have enough; the other way round node 2 would join node 0.
+    const alike = stubMachine([node(0), node(1, 16), node(2, 16)], distance);
+    expect(groupsThatPay(alike, 0, 32 * MIB)).toEqual([[0], [1, 2]]);
+    const even = stubMachine([node(4), node(0), node(2, 16), node(1, 16)]);
+    expect(groupsThatPay(even, 0, 16 * MIB)).toEqual([[0], [1], [2], [4]]);
+    expect(groupsThatPay(even, 0, 20 * MIB)).toEqual([[0, 1, 2], [4]]);
   });
 
   test("joins the nearest by the longer way of two, and by the shortest of a group's", () => {
@@ -357,6 +372,42 @@ describe("booted", () => {
     expect(demand.giveBack(1)).toBe(true);
     expect(writable()).toBe(pages);
   });
+
+  test.each([
+    [PER_NODE, ["text", "rodata"]],
+    [TEXT_ONLY, ["text"]],
+  ] as const)(
+    "when rodata is final, the direct map's view of copies is sealed, and of nothing else: $name",
+    (policy, parts) => {
+      const kernel = make(policy);
+      kernel.boot.runTo(BOOT_STEPS[BOOT_STEPS.indexOf("numa-replicate-rodata") - 1]!);
+      const { view, layout, image, entries, machine } = kernel;
+      const writable = (): Set<number> => {
+        const seen = new Set<number>();
+        // All of the holder's memory, and where frames would be that nobody was given.
+        for (const { node: of, first, frames } of machine.memory.ranges)
+          for (let frame = first; frame < first + (of === 0 ? 1024 : frames); frame++)
+            if (lookup(entries.memory, view.kernelRoot(0), layout.levels, directAddress(layout, frame))?.writable)
+              seen.add(frame);
+        return seen;
+      };
+      const before = writable();
+      view.replicateRodata();
+      const after = writable();
+      const copies = parts.flatMap((part) => {
+        const [start, end] = part === "text" ? [image.stext, image.etext] : [image.startRodata, image.endRodata];
+        return Array.from({ length: pagesBetween(start, end).pages }, (_, page) =>
+          view.replicaFrame(imageAddress(layout, start) + BigInt(page) * PAGE, 1)!,
+        );
+      });
+      expect([...before].filter((frame) => !after.has(frame)).sort((a, b) => a - b)).toEqual(
+        copies.filter((frame) => before.has(frame)).sort((a, b) => a - b),
+      );
+      // Text's copies have been sealed with the text; frames that nobody was given, with nothing.
+      expect(copies.some((frame) => before.has(frame))).toBe(policy.copies.rodata);
+      expect(copies.every((frame) => !after.has(frame)) && after.has(0)).toBe(true);
+    },
+  );
 
   test("a node whose tables are nobody's has no root", () => {
     const kernel = make(PER_NODE);

@@ -25,10 +25,14 @@ import {
   Kprobes,
   moveInstruction,
   moveRun,
+  NO_TABLES,
   nops,
   type PatchableText,
   type PatchState,
   patchAlternatives,
+  patchEarly,
+  patchFtrace,
+  patchTrampolines,
   plainPatchState,
   type PokeStep,
   readAlternatives,
@@ -348,14 +352,24 @@ describe("boot patching", () => {
       return applyRetpolines(text, [site], state());
     };
     expect(apply(branch32(CALL, site, THUNKS + 15n * 32n))).toBe(1);
+    // r8 is the first that needs a prefix of its own.
+    for (const [register, bytes] of [
+      [7n, "ffd70f1f00"],
+      [8n, "41ffd06690"],
+    ] as const) {
+      const text = new Flat();
+      text.put(site, branch32(CALL, site, THUNKS + register * 32n));
+      applyRetpolines(text, [site], state());
+      expect(text.hex(site, 5)).toBe(bytes);
+    }
     for (const target of [THUNKS + 16n * 32n, THUNKS - 32n, THUNKS + 1n]) {
       const { address, message } = refusalOf(() => apply(branch32(CALL, site, target)));
       expect(address).toBe(site);
       expect(message).toContain(`goes to 0x${target.toString(16)}, which is no thunk of the sixteen`);
     }
-    expect(refusalOf(() => apply([0x55, 0, 0, 0, 0])).message).toContain(
-      "a retpoline site holds 55, not a call or jump",
-    );
+    const none = refusalOf(() => apply([0x55, 0, 0, 0, 0]));
+    expect(none.code).toBe("unexpected-code");
+    expect(none.message).toContain("a retpoline site holds 55, not a call or jump");
     expect(refusalOf(() => apply([0x0f, 0x94, 0, 0, 0, 0])).message).toContain("holds f,");
   });
 
@@ -413,19 +427,7 @@ describe("boot patching", () => {
     expect(text.hex(BASE + 1n, 4)).toBe("3ef03e00");
     expect(switchSmpLocks(text, sites, 0xf0, stays)).toBe(2);
     expect(text.hex(BASE + 1n, 4)).toBe("f0f0f000");
-    const none = {
-      alternatives: [],
-      paravirt: [],
-      retpolines: [],
-      returns: [],
-      smpLocks: [BASE + 1n],
-      jumpLabels: [],
-      staticCalls: [],
-      trampolines: [],
-      ftrace: [],
-      calls: [],
-      ibt: [],
-    } as unknown as Parameters<typeof patchAlternatives>[1];
+    const none = { ...NO_TABLES, smpLocks: [BASE + 1n] };
     const locks = (cpus: number) => patchAlternatives(text, none, state({ cpus }), () => true)["smp-lock"];
     expect([locks(2), locks(1), locks(1)]).toEqual([0, 1, 0]);
   });
@@ -455,6 +457,37 @@ describe("boot patching", () => {
     const text = new Flat();
     text.put(BASE, [0x55]);
     expect(refusalOf(() => applyStaticCalls(text, [site], state())).address).toBe(BASE);
+  });
+
+  test("each class says how many sites it changed, of which none is left to be changed then", () => {
+    const text = new Flat();
+    const key = BASE + 0x10n;
+    const sites = [0n, 8n, 16n].map((at) => text.put(BASE + 0x100n + at, branch32(CALL, BASE + 0x100n + at, BASE)));
+    const trampolines = [0n, 8n].map((at) => ({ address: BASE + 0x200n + at, key }));
+    for (const { address } of trampolines) text.put(address, branch32(JMP32, address, BASE));
+    text.put(BASE + 0x300n, nops(5));
+    const tables = {
+      ...NO_TABLES,
+      jumpLabels: [{ address: BASE + 0x300n, target: BASE + 0x340n, key, branch: true, init: false }],
+      staticCalls: sites.slice(0, 2).map((address) => ({ address, key, tail: false, init: false })),
+      trampolines,
+      ftrace: sites.slice(2),
+    };
+    const aimed = state({ staticCallTarget: () => BASE + 0x800n });
+    expect(patchEarly(text, tables, aimed)).toEqual({ "jump-label": 1, "static-call": 2 });
+    expect(patchTrampolines(text, tables, aimed)).toEqual({ "static-call": 2 });
+    expect(patchFtrace(text, tables)).toEqual({ ftrace: 1 });
+    expect(patchEarly(text, tables, aimed)).toEqual({ "jump-label": 0, "static-call": 0 });
+    expect(patchTrampolines(text, tables, aimed)).toEqual({ "static-call": 0 });
+    expect(patchFtrace(text, tables)).toEqual({ ftrace: 0 });
+    expect(text.why).toEqual([
+      "jump-label 768",
+      "static-call 256",
+      "static-call 264",
+      "static-call 512",
+      "static-call 520",
+      "ftrace 272",
+    ]);
   });
 
   test("jump labels are two bytes or five, and nothing else", () => {
@@ -906,5 +939,8 @@ describe("those who patch", () => {
         points.remove(TEXT);
       }).message,
     ).toContain("has no breakpoint");
+    points.set(TEXT);
+    points.forget(goes(TEXT, 1));
+    expect([...points.sites()]).toEqual([]);
   });
 });

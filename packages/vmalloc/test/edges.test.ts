@@ -1,4 +1,5 @@
 /** Where areas begin and end, what a refusal says, and what is tried before one: at the first and last page of each. */
+import { overlay, plugin } from "@kreplica/di";
 import { type Frame, NONE } from "@kreplica/hw-x86/api";
 import { InvariantError, KERNEL_DATA } from "@kreplica/mm-core/api";
 import { describe, expect, test } from "vitest";
@@ -170,6 +171,21 @@ describe("where an area lies", () => {
   });
 });
 
+describe("how an area is mapped", () => {
+  test("to be written, not to be run, and in every address space, unless something else is asked for", () => {
+    const { vm, tables } = boot();
+    const seen = (area: VmArea) => {
+      const { frame, level, ...protection } = tables.lookup(1, area.start)!;
+      expect([frame, level]).toEqual([area.frames[0], 1]);
+      return protection;
+    };
+    expect(seen(vm.allocate({ ...place, bytes: 4096 }))).toEqual(KERNEL_DATA);
+    expect(seen(vm.map({ frames: [0x1000], purpose: "data", ...modules }))).toEqual(KERNEL_DATA);
+    const asked = { writable: false, executable: true, cache: "uc" } as const;
+    expect(seen(vm.allocate({ ...place, bytes: 4096, protection: asked }))).toEqual({ ...KERNEL_DATA, ...asked });
+  });
+});
+
 describe("bytes of an area", () => {
   test("from its first to its last, over page borders, and none beside it", () => {
     const { vm } = boot();
@@ -236,6 +252,42 @@ describe("what is counted", () => {
     expect(checkPageCounts({ vmalloc: vm, memory })).toEqual([]);
     vm.free(area);
     expect([vm.counters.used, vm.counters.areas]).toEqual([1, 2]);
+  });
+
+  test("copies as such, and the base copy as the base, when they come and when they go", () => {
+    const told: string[] = [];
+    const tell = (what: string, frames: readonly Frame[], copy: string): void =>
+      void told.push(`${what} ${frames.length} ${copy}`);
+    const counting = overlay(PageAccount, (own) => ({
+      add: (...given) => {
+        tell("add", ...given);
+        own.add(...given);
+      },
+      remove: (...given) => {
+        tell("remove", ...given);
+        own.remove(...given);
+      },
+      pages: (node) => own.pages(node),
+    }));
+    const { vm } = boot({ plugins: [vmalloc, plugin("counting", [counting])] });
+    const of = (request: Parameters<Vmalloc["allocate"]>[0]): string[] => {
+      told.length = 0;
+      const area = vm.allocate(request);
+      vm.replicate(area);
+      vm.free(area);
+      return [...told];
+    };
+    expect(of({ ...place, bytes: 3 * 4096 })).toEqual([
+      "add 3 base",
+      "add 3 replica",
+      "remove 3 base",
+      "remove 3 replica",
+    ]);
+    // Pages that lie elsewhere: the base holder's copy takes their place.
+    expect(of({ ...place, bytes: 2 * 4096, placement: { interleave: [0, 1] } })).toEqual([
+      ...["add 2 base", "remove 2 base", "add 2 base", "add 2 replica"],
+      ...["remove 2 base", "remove 2 replica"],
+    ]);
   });
 
   test("more pages than there were cannot go", () => {
@@ -308,6 +360,7 @@ describe("ranges", () => {
       [0x9000n, 0x8000n],
     ] as const) {
       expect(() => tree.insert({ start, end }, "other")).toThrow(InvariantError);
+      expect(() => tree.insert({ start, end }, "other")).toThrow("is empty or overlaps 0x2000");
       expect(() => tree.insert({ start, end }, "other")).toThrow(
         `range 0x${start.toString(16)}..0x${end.toString(16)}`,
       );

@@ -304,3 +304,21 @@ test("an area's copies cost a store a page and holder, and one flush", () => {
     flushes: kernel.tables.flushes - before.flushes,
   }).toEqual({ stores: 200, flushes: 1 });
 });
+
+test("an area whose large leaf a permission change has split goes whole, on every holder", () => {
+  const { kernel, vm } = boot([0, 1], 4);
+  const area = vm.allocate({
+    bytes: 0x20_0000,
+    huge: true,
+    placement: { node: 0 },
+    purpose: "module",
+    low: kernel.layout.modulesStart,
+    high: kernel.layout.modulesEnd,
+  });
+  expect(area.level).toBe(2);
+  kernel.tables.edit((editor) => editor.protect({ start: area.start + 0x3000n, pages: 1 }, { writable: false }));
+  expect(kernel.tables.lookup(1, area.start)).toMatchObject({ level: 1 });
+  vm.free(area);
+  for (const holder of [0, 1])
+    for (let page = 0n; page < 512n; page++) expect(vm.toFrameOn(holder, area.start + page * 4096n)).toBe(NONE);
+});
