@@ -260,7 +260,8 @@ describe("hash", () => {
   });
 
   test("of each CPU its own value, zero where that CPU set none, whatever lay there before", () => {
-    const map = made("percpu_hash", { entries: 1 });
+    const map = made("percpu_hash", { entries: 2 });
+    map.update(c, bytes(8, 0, 0, 0), Any, 0);
     for (let cpu = 0; cpu < CPUS; cpu++) map.update(a, bytes(cpu + 1, 0, 0, 0), Any, cpu);
     expect([0, 1, 2].map((cpu) => value(map, a, cpu)![0])).toEqual([1, 2, 3]);
     map.delete(a);
@@ -345,6 +346,7 @@ describe("longest prefix", () => {
     map.delete(key(8, 1, 0));
     expect(set(map, 16, [4, 4], 4)).toBe(MapResult.Ok);
     expect([at(map, 16, 1, 0), at(map, 16, 2, 0), at(map, 16, 3, 0), at(map, 16, 4, 4)]).toEqual([undefined, 22, 3, 4]);
+    expect(map.delete(key(16, 4, 4))).toBe(MapResult.Ok);
   });
 
   test("values lie from the first on, each on eight bytes", () => {
@@ -431,6 +433,15 @@ describe("ring", () => {
     of.finish(small, true);
     expect(of.consume()).toHaveLength(1);
     expect(of.waiting).toBe(0);
+  });
+
+  test("a record that ends where the ring does needs not wrap", () => {
+    const of = ring();
+    put(of, 2992, 1);
+    of.reserve(8);
+    of.consume();
+    expect(of.reserve(4096 - 3016 - 8)).toBe(of.handle + 3024n);
+    expect(of.waiting).toBe(4096 - 3000);
   });
 
   test("an empty ring has room for what a new one has, wherever its last record ended", () => {

@@ -96,5 +96,6 @@ describe("what was seen while booting", () => {
     delete (kernel as { witness?: unknown }).witness;
     for (const id of ["B7", "B9", "B10", "H1", "H2", "H3", "H4", "I4"])
       expect(checkInvariants(kernel, [id]).notReached, id).toEqual([id]);
+    expect(checkInvariants(kernel, ["A5"])).toMatchObject({ checked: ["A5"], violated: [] });
   });
 });

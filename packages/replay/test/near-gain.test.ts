@@ -161,6 +161,12 @@ describe("the most it could be", () => {
     expect(
       bound(ahead(1000), costing({ prefetchHiddenCycles: made(0, 0, 50), fetchExposure: made(0.5) }), AWAY),
     ).toBeCloseTo(1e7 / (100_000 + 1000 * (150 - L1)), 9);
+    const exposed = costing({ prefetchHiddenCycles: made(0, 0, 50), fetchExposure: made(0.5, 0.25, 1) });
+    expect(bound(ahead(1000), exposed, AWAY)).toBeCloseTo(1e7 / (100_000 + 1000 * (150 - L1)), 9);
+    // The other way round: the image on node 1, the CPU on node 0.
+    expect(
+      bound(ahead(1000), costing({ prefetchHiddenCycles: made(0, 0, 50) }), { nodeIndex: 0, far: 1, near: 0 }),
+    ).toBeCloseTo(1e7 / (100_000 + 1000 * (150 - L1)), 9);
     // Nothing is waited for: nothing is hidden either.
     expect(
       bound(ahead(1000), costing({ prefetchHiddenCycles: made(0, 0, 50), fetchExposure: made(0) }), AWAY),
@@ -179,6 +185,12 @@ describe("the most it could be", () => {
     // Where there is nothing beside the lines, what an L1 hit would have cost weighs most at the low end.
     const bare = run(0, [memory]);
     expect(bound(bare, spread, AWAY)).toBeCloseTo((1e4 * 0.5) / (100 - L1), 9);
+    // What prefetches of other code hide is hidden.
+    const others = run(100_000, [memory, [Region.User, Kind.PrefetchedFetch, Source.Memory, 100]]);
+    expect(bound(others, costing({ prefetchHiddenCycles: made(0, 0, 50) }), AWAY)).toBeCloseTo(
+      saved(200, 100_000 + 100 * (150 - L1)),
+      9,
+    );
     // And a dear L1 hides more of a line.
     const l1 = { ...tiny2Node.l1i, cycles: made(4, 2, 20) };
     expect(bound(bare, { ...tiny2Node, l1i: l1 }, AWAY)).toBeCloseTo(1e4 / (200 - 20), 9);
