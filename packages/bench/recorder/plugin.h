@@ -64,6 +64,18 @@ void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, plugin_ended, void *data);
 /* Adds to 64 bits each time the instruction is begun; not atomic. */
 enum { PLUGIN_ADD = 0 };
 void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *, int what, void *to, uint64_t addend);
+#else
+/* The same of 64 bits that each CPU has of its own: of an element a CPU of so many bytes, at an offset. */
+enum { PLUGIN_ADD = 0 };
+struct qemu_plugin_scoreboard;
+typedef struct {
+  struct qemu_plugin_scoreboard *score;
+  size_t offset;
+} qemu_plugin_u64;
+struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t element_bytes);
+uint64_t qemu_plugin_u64_get(qemu_plugin_u64, unsigned vcpu);
+void qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(struct qemu_plugin_insn *, int what, qemu_plugin_u64 to,
+                                                         uint64_t addend);
 #endif
 void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, plugin_executed, int flags, void *data);
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *, plugin_executed, int flags, void *data);

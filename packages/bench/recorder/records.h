@@ -24,11 +24,12 @@ struct named {
   uint64_t physical;
 };
 
-/*
- * Pages whose names QEMU need not be asked for, in a table of its own that is small enough for a cache: it was asked, and
- * nothing was done since that may change translations. A page's address, and in its lowest bits when that was.
- */
-enum { SURE = 512, SINCE = 4095 };
+/* What QEMU said last of the pages that share a place, and whether a record has it and `data` still knows. */
+enum { SAID = 512 };
+struct said {
+  uint64_t physical;
+  bool named;
+};
 
 struct cpu {
   uint64_t expected;
@@ -41,8 +42,7 @@ struct cpu {
   uint64_t line[3];
   /* Changes when `text` does; no two CPUs have the same. */
   uint64_t text_names;
-  /* Of loads and of stores. */
-  uint64_t sure[2][SURE];
+  struct said said[SAID];
   struct named text[PAGES], data[PAGES];
 };
 
@@ -101,7 +101,6 @@ static __attribute__((noinline)) struct cpu *new_cpu(unsigned id) {
   cpus[id]->text_names = ++names;
   memset(cpus[id]->text, 0xff, sizeof cpus[id]->text);
   memset(cpus[id]->data, 0xff, sizeof cpus[id]->data);
-  memset(cpus[id]->sure, 0xff, sizeof cpus[id]->sure);
   return cpus[id];
 }
 static inline struct cpu *cpu_of(unsigned id) { return cpus[id] != NULL ? cpus[id] : new_cpu(id); }

@@ -62,7 +62,7 @@ export function runGuest(
       ...["-kernel", kernel, "-initrd", initrd, "-append"],
       // Physical pages of the kernel are told by its addresses; the console is for those who ask why it ended.
       ["console=ttyS0 nokaslr panic=-1 loglevel=4", `kreplica.cpu=${machine.cpu}`, ...append].join(" "),
-      ...["-plugin", `${tools.recorder},out=${output.replaceAll(",", ",,")}${single ? ",thread=single" : ""}`],
+      ...["-plugin", `${tools.recorder},out=${output.replaceAll(",", ",,")},thread=${single ? "single" : "multi"}`],
     ],
     { stdio: ["ignore", "pipe", "pipe"] },
   );

@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InputError } from "@kreplica/inputs";
@@ -31,7 +31,11 @@ const sourceFolder = (): string =>
   [new URL("../recorder", import.meta.url), new URL("../../recorder", import.meta.url)]
     .map((each) => fileURLToPath(each))
     .find((each) => existsSync(join(each, "recorder.c")))!;
-const SOURCES = ["init.c", "instructions.h", "mark.h", "plugin.h", "recorder.c", "records.h", "tests.c"];
+/** Of recorder/, all in C. */
+const sourcesOf = (folder: string): string[] =>
+  readdirSync(folder)
+    .filter((name) => /\.[ch]$/.test(name))
+    .sort();
 
 /**
  * Builds what is not in the cache folder yet.
@@ -43,7 +47,7 @@ export function recordTools(cache: string): RecordTools {
   const compiler = answerOf(COMPILER, ["--version"], "gcc");
   const sources = sourceFolder();
   const digest = createHash("sha256").update(version).update(compiler);
-  for (const name of SOURCES) digest.update(readFileSync(join(sources, name)));
+  for (const name of sourcesOf(sources)) digest.update(readFileSync(join(sources, name)));
   const folder = join(cache, `recorder-${digest.digest("hex").slice(0, 16)}`);
   if (!existsSync(folder)) built(cache, folder, sources);
   const api = apis().find((each) => existsSync(join(folder, `recorder-${each}.so`)))!;
