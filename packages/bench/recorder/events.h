@@ -8,7 +8,9 @@
 #define KREPLICA_EVENTS_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -57,7 +59,12 @@ static struct {
   pthread_cond_t changed;
   /* Pieces, from the first on. */
   uint64_t handed_over, taken;
+  /* Takes a piece: in a thread of its own, or where it is handed over. */
+  void (*writes)(const struct piece *);
+  bool has_thread;
   pthread_t writer;
+  /* Of the piece behind which nothing comes. */
+  bool ends;
 } queue = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 /* Where the next event goes. */
@@ -67,11 +74,15 @@ static struct event *next_event = pieces[0].events, *piece_end = pieces[0].event
 static __attribute__((noinline)) void hand_over(void) {
   struct piece *full = &pieces[queue.handed_over % PIECES];
   full->count = (size_t)(next_event - full->events);
-  pthread_mutex_lock(&queue.lock);
-  queue.handed_over++;
-  pthread_cond_signal(&queue.changed);
-  while (queue.handed_over - queue.taken == PIECES) pthread_cond_wait(&queue.changed, &queue.lock);
-  pthread_mutex_unlock(&queue.lock);
+  if (queue.has_thread) {
+    pthread_mutex_lock(&queue.lock);
+    queue.handed_over++;
+    pthread_cond_signal(&queue.changed);
+    while (queue.handed_over - queue.taken == PIECES) pthread_cond_wait(&queue.changed, &queue.lock);
+    pthread_mutex_unlock(&queue.lock);
+  } else {
+    queue.writes(full);
+  }
   next_event = pieces[queue.handed_over % PIECES].events;
   piece_end = next_event + EVENTS;
 }
@@ -82,33 +93,43 @@ static inline struct event *new_events(void) {
   return next_event;
 }
 
-/* Of the thread that writes: the next piece, when it is there. */
-static const struct piece *next_piece(void) {
-  pthread_mutex_lock(&queue.lock);
-  while (queue.handed_over == queue.taken) pthread_cond_wait(&queue.changed, &queue.lock);
-  pthread_mutex_unlock(&queue.lock);
-  return &pieces[queue.taken % PIECES];
-}
-static void piece_done(void) {
-  pthread_mutex_lock(&queue.lock);
-  queue.taken++;
-  pthread_cond_signal(&queue.changed);
-  pthread_mutex_unlock(&queue.lock);
+/* The thread that writes: piece by piece, until the one that is the last. */
+static void *take_pieces(void *nothing) {
+  for (bool ended = false; !ended;) {
+    pthread_mutex_lock(&queue.lock);
+    while (queue.handed_over == queue.taken) pthread_cond_wait(&queue.changed, &queue.lock);
+    ended = queue.ends && queue.handed_over == queue.taken + 1;
+    pthread_mutex_unlock(&queue.lock);
+    queue.writes(&pieces[queue.taken % PIECES]);
+    pthread_mutex_lock(&queue.lock);
+    queue.taken++;
+    pthread_cond_signal(&queue.changed);
+    pthread_mutex_unlock(&queue.lock);
+  }
+  return nothing;
 }
 
-/* Begins to write. No signal is for this thread: QEMU's own wait for them. @returns whether there is one */
-static bool start_writer(void *(*writes)(void *)) {
+/*
+ * Begins to write. On a host of one CPU, or where no thread is to be had, where pieces are handed over: two threads would
+ * only take turns. No signal is for the thread: QEMU's own wait for them.
+ */
+static void start_writer(void (*writes)(const struct piece *)) {
+  cpu_set_t cpus;
   sigset_t all, before;
+  queue.writes = writes;
+  if (sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) == 1) return;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);
-  bool started = pthread_create(&queue.writer, NULL, writes, NULL) == 0;
+  queue.has_thread = pthread_create(&queue.writer, NULL, take_pieces, NULL) == 0;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return started;
 }
 /* Hands over the last piece, and waits until it is written. */
 static void finish_writer(void) {
+  pthread_mutex_lock(&queue.lock);
+  queue.ends = true;
+  pthread_mutex_unlock(&queue.lock);
   hand_over();
-  pthread_join(queue.writer, NULL);
+  if (queue.has_thread) pthread_join(queue.writer, NULL);
 }
 
 #endif

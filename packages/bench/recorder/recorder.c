@@ -23,6 +23,8 @@
  *
  * Part of kreplica, MIT licence.
  */
+/* CPU_COUNT */
+#define _GNU_SOURCE
 #include "plugin.h"
 #include "writer.h"
 
@@ -359,10 +361,7 @@ __attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t 
 #if KREPLICA_PLUGIN_API >= 2
   counted.score = qemu_plugin_scoreboard_new(sizeof(uint64_t));
 #endif
-  if (!start_writer(write_events)) {
-    fprintf(stderr, "recorder: no thread can be started that writes\n");
-    return -1;
-  }
+  start_writer(write_piece);
   self = id;
   called_back(id);
   return 0;

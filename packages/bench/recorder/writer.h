@@ -214,20 +214,12 @@ static inline const struct event *write_event(const struct event *e) {
   return e + 1;
 }
 
-/* Until the end. */
-static void *write_events(void *nothing) {
+static void write_piece(const struct piece *p) {
   /* What is kept of blocks is more than caches hold near: fetched so many events before it is looked at. */
   enum { AHEAD = 8 };
-  for (bool ended = false; !ended;) {
-    const struct piece *p = next_piece();
-    const struct event *end = p->events + p->count;
-    for (const struct event *e = p->events; e < end; e = write_event(e)) {
-      if (e + AHEAD < end && what_of(e + AHEAD) == BEGAN) __builtin_prefetch((const void *)(uintptr_t)e[AHEAD].value);
-      ended = what_of(e) == ENDED;
-    }
-    piece_done();
-  }
-  return nothing;
+  const struct event *end = p->events + p->count;
+  for (const struct event *e = p->events; e < end; e = write_event(e))
+    if (e + AHEAD < end && what_of(e + AHEAD) == BEGAN) __builtin_prefetch((const void *)(uintptr_t)e[AHEAD].value);
 }
 
 #endif
