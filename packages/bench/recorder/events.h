@@ -21,7 +21,7 @@ enum what {
   /* A block begins, `value` points to it; and one that is a REP instruction, which QEMU does not count. */
   BEGAN,
   BEGAN_REPEATING,
-  /* So many iterations more of the REP instruction that is the block begun last. */
+  /* So many iterations more of the REP instruction that is the block begun last, or none. */
   ITERATED,
   /* An access: where its page lies was said before. */
   ACCESSED,

@@ -192,7 +192,8 @@ static inline const struct event *write_event(const struct event *e) {
       if (what_of(e) == BEGAN_REPEATING) executed_one(id, at->block->all);
       break;
     case ITERATED:
-      cpu_of(id)->iterations += e->value;
+      /* None where it only says what was executed before it. */
+      if (e->value > 0) cpu_of(id)->iterations += e->value;
       break;
     case ACCESSED:
       c = cpu_of(id);

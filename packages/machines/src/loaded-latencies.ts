@@ -33,6 +33,13 @@ export const LOADED = /Measuring Loaded Latencies/i;
 const rerun = "run `mlc --loaded_latency` and give the whole table";
 const FIGURE = /^\d{1,9}(?:\.\d{1,6})?$/;
 
+/**
+ * Whether a line that does not read as a row of figures was one before something was put on it: a quote in front, a
+ * mark, a prompt. What is behind a table has no two figures with decimals standing alone.
+ */
+export const isSpoiltRow = (line: string): boolean =>
+  line.split(/\s+/).filter((word) => /^["'(*]?\d+\.\d+["'),*]?$/.test(word)).length >= 2;
+
 /** @returns undefined where the text has no such table; its faults are reported to the text, which settles them */
 export function parseLoadedLatencies(text: TextLines): LoadedLatencies | undefined {
   const { lines } = text;
@@ -45,8 +52,14 @@ export function parseLoadedLatencies(text: TextLines): LoadedLatencies | undefin
   while (index < lines.length && index <= at[0]! + 9 && !/^\s*\d+\s/.test(lines[index]!)) index++;
   const first = index;
   const rows: LoadedRow[] = [];
-  for (; index < lines.length && /^\s*\d+\s/.test(lines[index]!); index++) {
-    const cells = lines[index]!.trim().split(/\s+/);
+  for (; index < lines.length; index++) {
+    const line = lines[index]!;
+    if (!/^\s*\d+\s/.test(line)) {
+      if (!isSpoiltRow(line)) break;
+      text.report(index, field, `${quoted(line.trim())} is not delay, latency and bandwidth`, rerun);
+      continue;
+    }
+    const cells = line.trim().split(/\s+/);
     const wrong = cells.slice(1).find((cell) => !FIGURE.test(cell) || Number(cell) <= 0);
     if (cells.length !== 3)
       text.report(index, field, `${cells.length} figures where delay, latency and bandwidth are expected`, rerun);

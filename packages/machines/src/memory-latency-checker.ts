@@ -16,7 +16,7 @@
  * @source Intel Memory Latency Checker readme, "What does the tool measure"
  */
 import { quoted, type TextLines } from "@kreplica/inputs";
-import { LOADED, type LoadedLatencies, parseLoadedLatencies } from "./loaded-latencies.js";
+import { isSpoiltRow, LOADED, type LoadedLatencies, parseLoadedLatencies } from "./loaded-latencies.js";
 
 /** A matrix as printed: rows only for nodes that have CPUs. */
 export interface LatencyCheckerMatrix {
@@ -137,7 +137,8 @@ function parseMatrix(text: TextLines, heading: number, field: string): LatencyCh
     const line = lines[index]!;
     const row = /^\s*(\d{1,4})\s+(\S.*)$/.exec(line);
     if (!row) {
-      if (line.trim() !== "") break;
+      if (isSpoiltRow(line)) text.report(index, field, `${quoted(line.trim())} is not a row: node, figures`, rerun);
+      else if (line.trim() !== "") break;
       continue;
     }
     const id = Number(row[1]);

@@ -119,6 +119,25 @@ test("every curve rises without a step, beyond the peak steeply", () => {
   expect(timesIdle(undefined, 1.1)).toBeGreaterThan(10 * timesIdle(undefined, 1));
 });
 
+test("a row that somebody put a mark on is refused by its line, and no row behind it is lost unsaid; of a matrix too", () => {
+  const whole = `${HEAD}${idleOf(CURVES["2x Xeon 8180, FD.io CSIT"])}${tableOf(CURVES["2x Xeon 8180, FD.io CSIT"])}`;
+  const lines = whole.split("\n");
+  const marked = (at: number): string => lines.map((line, i) => (i === at ? `"${line.trim()}" <--- here` : line)).join("\n");
+  const refused = (text: string): string => {
+    try {
+      machineFromTools(text, "mlc.txt", "own", e52690v3);
+    } catch (error) {
+      return String(error);
+    }
+    return "";
+  };
+  expect(refused(whole)).toBe("");
+  const curve = lines.findIndex((line) => /^ 00200/.test(line));
+  expect(refused(marked(curve))).toContain(`mlc.txt:${curve + 1}: loaded latencies: "`);
+  const matrix = lines.findIndex((line) => /^ +1\t/.test(line));
+  expect(refused(marked(matrix))).toContain(`mlc.txt:${matrix + 1}: idle latencies: "`);
+});
+
 test("the table alone is the base with that curve; among other inputs it is a fact with its line", () => {
   const curve = CURVES["2x Xeon 8180, FD.io CSIT"];
   const alone = machineFromTools(tableOf(curve), "loaded.txt", "loaded", e52690v3);
