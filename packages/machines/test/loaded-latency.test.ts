@@ -122,7 +122,8 @@ test("every curve rises without a step, beyond the peak steeply", () => {
 test("a row that somebody put a mark on is refused by its line, and no row behind it is lost unsaid; of a matrix too", () => {
   const whole = `${HEAD}${idleOf(CURVES["2x Xeon 8180, FD.io CSIT"])}${tableOf(CURVES["2x Xeon 8180, FD.io CSIT"])}`;
   const lines = whole.split("\n");
-  const marked = (at: number): string => lines.map((line, i) => (i === at ? `"${line.trim()}" <--- here` : line)).join("\n");
+  const marked = (at: number): string =>
+    lines.map((line, i) => (i === at ? `"${line.trim()}" <--- here` : line)).join("\n");
   const refused = (text: string): string => {
     try {
       machineFromTools(text, "mlc.txt", "own", e52690v3);
