@@ -174,7 +174,8 @@ class LstopoReader {
       account.say("nodeMemory", id, memory === undefined ? 0 : this.number("local_memory", memory, MOST_MEMORY), line);
     } else if (type === "Package" || type === "Socket") account.group("packageOf", cpus, line);
     else if (type === "Core") account.group("coreOf", cpus, line);
-    else if (/^(?:L\di?)?Cache$/.test(type)) this.cache(type, say, cpus);
+    // A memory-side cache (Xeon Phi, Xeon Max) is before a node's memory, not behind a core; hwloc has had it as an L3.
+    else if (/^(?:L\di?)?Cache$/.test(type) && say("subtype") !== "MemorySideCache") this.cache(type, say, cpus);
   }
 
   private cache(type: string, say: (key: string) => string | undefined, cpus: readonly number[]): void {

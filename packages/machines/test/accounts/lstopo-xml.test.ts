@@ -38,6 +38,14 @@ test.each([
   expect(read.sources).toContain("assumed: distance 20 between nodes where no input says one, as Linux does");
 });
 
+test("a memory-side cache that stands as an L3 is none, and the L3s behind it are", () => {
+  const side = `<object type="L3Cache" subtype="MemorySideCache" cpuset="0xffffffff" depth="3" cache_type="0" cache_size="2147483648" cache_associativity="1">`;
+  const package_ = /<object type="Package"[^>]*>/.exec(v2)![0];
+  const close = v2.lastIndexOf("</object>", v2.lastIndexOf("</object>") - 1);
+  const text = `${v2.slice(0, v2.indexOf(package_))}${side}${v2.slice(v2.indexOf(package_), close)}</object>${v2.slice(close)}`;
+  expect(machine(text)).toEqual(machine(v2));
+});
+
 test("distances in pieces as hwloc 2 writes them, and as factors as hwloc 1 does", () => {
   const expected = [
     [10, 12, 21, 21],
