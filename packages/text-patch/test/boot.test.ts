@@ -2,7 +2,6 @@
  * Boot patching on bytes made by hand: every form of every class, and tables that cannot be ones. The proof on a real
  * image is bench's.
  */
-import { type AddressRange, bytesAt } from "@kreplica/hw-x86/api";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -20,9 +19,7 @@ import {
   JMP32,
   nops,
   optimiseNops,
-  type PatchableText,
   type PatchState,
-  plainPatchState,
   readAlternatives,
   readJumpTable,
   readParavirt,
@@ -32,36 +29,9 @@ import {
   switchSmpLocks,
   TextPatchError,
 } from "../src/api.js";
+import { BASE, Flat, hex, RETURN_THUNK, THUNKS, state as flatState } from "./flat.js";
 
-const BASE = 0xffff_ffff_8100_0000n;
-const THUNKS = BASE + 0x8000n;
-const RETURN_THUNK = BASE + 0x9000n;
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
-
-class Flat implements PatchableText {
-  readonly memory = new Uint8Array(0x1_0000);
-  put(address: bigint, bytes: Uint8Array | readonly number[]): bigint {
-    this.memory.set(bytes, Number(address - BASE));
-    return address;
-  }
-  read(range: AddressRange): Uint8Array {
-    return this.memory.slice(Number(range.start - BASE), Number(range.end - BASE));
-  }
-  write(address: bigint, bytes: Uint8Array): void {
-    this.put(address, bytes);
-  }
-  hex(address: bigint, length: number): string {
-    return hex(this.read(bytesAt(address, length)));
-  }
-}
-const state = (change: Partial<PatchState> = {}): PatchState => ({
-  ...plainPatchState,
-  indirectThunks: THUNKS,
-  defaultReturnThunk: RETURN_THUNK,
-  staticCallReturn0: BASE + 0xa000n,
-  cpus: 4,
-  ...change,
-});
+const state = (change: Partial<PatchState> = {}): PatchState => flatState({ cpus: 4, ...change });
 const features = (...on: number[]): Partial<PatchState> => ({ has: (feature) => on.includes(feature) });
 
 test("a kernel without __static_call_return0 (before 5.12) has no call patched to return 0", () => {

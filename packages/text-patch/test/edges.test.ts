@@ -27,13 +27,10 @@ import {
   moveRun,
   NO_TABLES,
   nops,
-  type PatchableText,
-  type PatchState,
   patchAlternatives,
   patchEarly,
   patchFtrace,
   patchTrampolines,
-  plainPatchState,
   type PokeStep,
   readAlternatives,
   readJumpTable,
@@ -52,10 +49,8 @@ import {
 import { noOpRuns } from "../src/boot/optimise-nops.js";
 import { areasOn } from "./areas.js";
 import { makeKernel, type PatchKernel, SHARED, TEXT, YOUNG } from "./kernel.js";
+import { BASE, Flat, hex, THUNKS, state } from "./flat.js";
 
-const BASE = 0xffff_ffff_8100_0000n;
-const THUNKS = BASE + 0x8000n;
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 const refusalOf = (run: () => unknown): TextPatchError => {
   try {
     run();
@@ -65,32 +60,6 @@ const refusalOf = (run: () => unknown): TextPatchError => {
   }
   throw new Error("nothing was refused");
 };
-
-class Flat implements PatchableText {
-  readonly memory = new Uint8Array(0x1_0000);
-  readonly why: string[] = [];
-  put(address: bigint, bytes: Uint8Array | readonly number[]): bigint {
-    this.memory.set(bytes, Number(address - BASE));
-    return address;
-  }
-  read(range: AddressRange): Uint8Array {
-    return this.memory.slice(Number(range.start - BASE), Number(range.end - BASE));
-  }
-  write(address: bigint, bytes: Uint8Array, why: string): void {
-    this.why.push(`${why} ${address - BASE}`);
-    this.put(address, bytes);
-  }
-  hex(address: bigint, length: number): string {
-    return hex(this.read(bytesAt(address, length)));
-  }
-}
-const state = (change: Partial<PatchState> = {}): PatchState => ({
-  ...plainPatchState,
-  indirectThunks: THUNKS,
-  defaultReturnThunk: BASE + 0x9000n,
-  staticCallReturn0: BASE + 0xa000n,
-  ...change,
-});
 
 describe("instructions that are written", () => {
   test("short jumps reach 128 bytes back and 127 ahead, long ones 2 GiB, and say how far it would be", () => {
