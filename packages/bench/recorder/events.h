@@ -59,12 +59,10 @@ static struct {
   pthread_cond_t changed;
   /* Pieces, from the first on. */
   uint64_t handed_over, taken;
-  /* Takes a piece: in a thread of its own, or where it is handed over. */
-  void (*writes)(const struct piece *);
+  /* Takes a piece, in a thread of its own, or where it is handed over. @returns whether it was the last */
+  bool (*writes)(const struct piece *);
   bool has_thread;
   pthread_t writer;
-  /* Of the piece behind which nothing comes. */
-  bool ends;
 } queue = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 /* Where the next event goes. */
@@ -95,12 +93,11 @@ static inline struct event *new_events(void) {
 
 /* The thread that writes: piece by piece, until the one that is the last. */
 static void *take_pieces(void *nothing) {
-  for (bool ended = false; !ended;) {
+  for (bool last = false; !last;) {
     pthread_mutex_lock(&queue.lock);
     while (queue.handed_over == queue.taken) pthread_cond_wait(&queue.changed, &queue.lock);
-    ended = queue.ends && queue.handed_over == queue.taken + 1;
     pthread_mutex_unlock(&queue.lock);
-    queue.writes(&pieces[queue.taken % PIECES]);
+    last = queue.writes(&pieces[queue.taken % PIECES]);
     pthread_mutex_lock(&queue.lock);
     queue.taken++;
     pthread_cond_signal(&queue.changed);
@@ -113,7 +110,7 @@ static void *take_pieces(void *nothing) {
  * Begins to write. On a host of one CPU, or where no thread is to be had, where pieces are handed over: two threads would
  * only take turns. No signal is for the thread: QEMU's own wait for them.
  */
-static void start_writer(void (*writes)(const struct piece *)) {
+static void start_writer(bool (*writes)(const struct piece *)) {
   cpu_set_t cpus;
   sigset_t all, before;
   queue.writes = writes;
@@ -123,11 +120,8 @@ static void start_writer(void (*writes)(const struct piece *)) {
   queue.has_thread = pthread_create(&queue.writer, NULL, take_pieces, NULL) == 0;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
-/* Hands over the last piece, and waits until it is written. */
+/* Hands over the piece that ends with ENDED, and waits until it is written. */
 static void finish_writer(void) {
-  pthread_mutex_lock(&queue.lock);
-  queue.ends = true;
-  pthread_mutex_unlock(&queue.lock);
   hand_over();
   if (queue.has_thread) pthread_join(queue.writer, NULL);
 }

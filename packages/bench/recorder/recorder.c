@@ -86,8 +86,8 @@ static bool closed;
 static bool everything;
 static qemu_plugin_id_t self;
 static struct open_test open_test;
-/* Of it. Read without the lock: a record more or less of another CPU does not matter. */
-static volatile bool recording;
+/* Read without the lock: a record more or less of another CPU does not matter. */
+static inline bool recording(void) { return *(volatile const bool *)&open_test.recording; }
 
 static void translated(struct qemu_plugin_tb *block);
 static void ended(void);
@@ -162,19 +162,18 @@ static void tell_counted(void) {
 
 static void executed(unsigned id, void *data) {
   const struct instruction *i = data;
-  if (id >= CPUS || (!recording && i->marker == 0)) return;
+  if (id >= CPUS || (!recording() && i->marker == 0)) return;
   enter();
-  if (!closed && (recording || i->marker != 0)) {
-    bool before = recording;
+  if (!closed && (recording() || i->marker != 0)) {
+    bool before = recording();
     /* Where a test starts or ends, other CPUs are in the middle of a block. */
     if (i->marker != 0) tell_counted();
     tell(EXECUTED, id, 0, (uintptr_t)i);
     if (i->marker != 0) {
       passes(&open_test, id, i->marker);
-      recording = open_test.recording;
-      if (!before && (phase_of(i->marker) == LOOKS || recording)) look_at_everything();
+      if (!before && (phase_of(i->marker) == LOOKS || recording())) look_at_everything();
       /* So that what was recorded is in the file however QEMU ends. */
-      if (before && !recording) hand_over();
+      if (before && !recording()) hand_over();
     }
   }
   leave();
@@ -218,13 +217,13 @@ static inline bool accessed_one(unsigned id, qemu_plugin_meminfo_t info, uint64_
 }
 static void accessed_alone(unsigned id, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
   (void)data;
-  if (recording && id < CPUS) accessed_one(id, info, address);
+  if (recording() && id < CPUS) accessed_one(id, info, address);
 }
 static void accessed(unsigned id, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
   (void)data;
-  if (!recording || id >= CPUS) return;
+  if (!recording() || id >= CPUS) return;
   enter();
-  if (recording) accessed_one(id, info, address);
+  if (recording()) accessed_one(id, info, address);
   leave();
 }
 
@@ -232,12 +231,12 @@ static inline void begins(enum what what, unsigned id, void *block) {
   unsigned cpu = id < CPUS ? id : CPUS;
   struct begun *b = &begun[place_of(cpu)];
   enter();
-  if (recording) tell(what, cpu, 0, (uintptr_t)block);
+  if (recording()) tell(what, cpu, 0, (uintptr_t)block);
   else b->seen = counted_of(cpu);
   b->block = block;
   b->cpu = cpu;
-  b->known = recording;
-  b->repeating = recording && what == BEGAN_REPEATING;
+  b->known = recording();
+  b->repeating = recording() && what == BEGAN_REPEATING;
   leave();
 }
 static void began(unsigned id, void *data) { begins(BEGAN, id, data); }
@@ -261,13 +260,13 @@ static void began_again(unsigned id, void *data) {
 /* An access of it, nothing where the one before of its kind was in the same line. */
 static void accessed_again(unsigned id, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
   static struct kinds kinds[PLACES];
-  if (!recording || id >= CPUS) return;
+  if (!recording() || id >= CPUS) return;
   struct begun *b = &begun[place_of(id)];
   bool here = goes_on(b, id, data);
   uint64_t *line = &b->line[kind_of(&kinds[place_of(id)], info).kind];
   if (here && *line == address >> 6) return;
   enter();
-  bool memory = recording && accessed_one(id, info, address);
+  bool memory = recording() && accessed_one(id, info, address);
   leave();
   /* What is pushed for an exception is not of the instruction. */
   if (here && memory && address >> 63 <= b->block->address >> 63) *line = address >> 6;
@@ -322,11 +321,11 @@ static void ended(void) {
   enter();
   if (!closed) {
     /* Of blocks behind whose beginning there was no event. */
-    if (recording) tell_counted();
+    if (recording()) tell_counted();
     tell(ENDED, 0, 0, 0);
     finish_writer();
     closed = true;
-    recording = false;
+    open_test.recording = false;
   }
   leave();
 }

@@ -164,12 +164,14 @@ static void marked(unsigned id, uint32_t marker) {
   fflush(out);
 }
 
+static bool end_written;
 static void write_end(void) {
   if (written.recording) mark(written.cpu, (written.marker & ~0xffu) | ENDS);
   end_run();
   filled = meta(room(), END);
   flush();
   if (fclose(out) != 0) perror("recorder: out");
+  end_written = true;
 }
 
 /* @returns the event behind it and what belongs to it */
@@ -215,12 +217,14 @@ static inline const struct event *write_event(const struct event *e) {
   return e + 1;
 }
 
-static void write_piece(const struct piece *p) {
+/* @returns whether it was the last */
+static bool write_piece(const struct piece *p) {
   /* What is kept of blocks is more than caches hold near: fetched so many events before it is looked at. */
   enum { AHEAD = 8 };
   const struct event *end = p->events + p->count;
   for (const struct event *e = p->events; e < end; e = write_event(e))
     if (e + AHEAD < end && what_of(e + AHEAD) == BEGAN) __builtin_prefetch((const void *)(uintptr_t)e[AHEAD].value);
+  return end_written;
 }
 
 #endif
