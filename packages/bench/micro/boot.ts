@@ -4,9 +4,8 @@
  *
  * In packages/bench: npm run micro -- boot
  *
- * Measured (Node 20.20.2, 2 cores shared with other work at a load of 8, best of two, user time): 16 nodes 0.17 s, 32
- * nodes 0.27 s, 64 nodes with 4096 CPUs 0.93 s, of which 0.64 s with a single copy too; 3 to 6 ms for each further
- * node. See docs/speed.md.
+ * Measured (Node 20.20.2, 2 cores shared with other work at a load of 3, best of four, user time): 64 nodes with 4096
+ * CPUs 0.47 to 0.54 s. See docs/speed.md.
  */
 import type { MachineSpec } from "@kreplica/hw-x86";
 import { smallMachine } from "@kreplica/kernel";

@@ -48,14 +48,14 @@ export class ThreadTranslations implements CachedTranslations {
   /** By PCID: what was loaded before that, its entries kept. */
   private readonly kept = new Map<number, Frame>();
 
-  /** @param thread in its place of a TLB tag */
+  /** @param core whose TLBs are others after its first access @param thread in its place of a TLB tag */
   constructor(
-    private readonly tlbs: CoreTlbs,
+    private readonly core: { readonly tlbs: CoreTlbs },
     private readonly thread: number,
   ) {}
 
   get fills(): number {
-    return this.tlbs.fills;
+    return this.core.tlbs.fills;
   }
   rootOf(pcid: number): Frame {
     return this.roots.get(pcid) ?? NONE;
@@ -113,8 +113,8 @@ export class ThreadTranslations implements CachedTranslations {
       entry.dirty = (denials & Denial.NotDirty) === 0;
       visit(entry);
     };
-    this.tlbs.forEach(each);
+    this.core.tlbs.forEach(each);
     entry.structure = true;
-    this.tlbs.structures.forEach(each);
+    this.core.tlbs.structures.forEach(each);
   }
 }

@@ -14,14 +14,37 @@ import { CoreTlbs } from "./tlb-levels.js";
 import { Line, Thread } from "./literals.js";
 import { Source } from "./counters.js";
 
-/**
- * One core: L1I, L1D and L2, the TLBs its threads share, and what happens when a line is not in L1. Allocates nothing.
- */
-export class Core implements LineHolder {
+/** What a core keeps: its caches and TLBs. */
+export interface CoreStore {
   readonly l1i: CoreCache;
   readonly l1d: CoreCache;
   readonly l2: CoreCache;
   readonly tlbs: CoreTlbs;
+}
+
+/** Makes the caches and TLBs of one core, empty. */
+export function coreStore(spec: MachineSpec, parts: MachineParts): CoreStore {
+  const { frontEnd, prefetchLines } = spec.costs;
+  return {
+    l1i: parts.cache(spec.l1i, prefetchLines > 0 || frontEnd !== undefined, false),
+    l1d: parts.cache(spec.l1d, false, true),
+    l2: parts.cache(spec.l2, false, false),
+    tlbs: new CoreTlbs(spec.translation, parts),
+  };
+}
+
+/**
+ * One core: L1I, L1D and L2, the TLBs its threads share, and what happens when a line is not in L1. Allocates nothing
+ * after its first access: until then it sleeps, and what it keeps is a store that all sleeping cores share. Nobody
+ * writes there, for an empty store has nothing to forget, and an access wakes the core first.
+ */
+export class Core implements LineHolder {
+  l1i: CoreCache;
+  l1d: CoreCache;
+  l2: CoreCache;
+  tlbs: CoreTlbs;
+  /** 1 until {@link wake}: nothing was accessed yet. */
+  asleep: number;
   readonly nodeIndex: number;
   /**
    * Copies that L1I, L1D and L2 have of the lines with the same hash: 0 answers a probe without a search. Empty while
@@ -36,6 +59,7 @@ export class Core implements LineHolder {
   /** Told when the arrays of the core have moved. */
   private readonly users: (() => void)[];
   private readonly outer: OuterCaches;
+  private readonly spec: MachineSpec;
   /** What the walkers of its threads are made with. */
   readonly parts: MachineParts;
   /** Lines of a page that are prefetched to L1I behind one that missed. */
@@ -62,7 +86,7 @@ export class Core implements LineHolder {
   private readonly usual: number;
   // What it needs of them: a call and a field of another object cost more than the search.
   private l1dWords: Int32Array;
-  private readonly l1dHints: Uint8Array;
+  private l1dHints: Uint8Array;
   private readonly l1dGroups: number;
   private readonly l1dStride: number;
   private readonly l1dOldest: number;
@@ -73,13 +97,18 @@ export class Core implements LineHolder {
   private readonly l2Oldest: number;
   private readonly l2Order: number;
 
-  /** @param nodeIndex of the core's node in the specification */
-  constructor(spec: MachineSpec, outer: OuterCaches, nodeIndex: number, parts: MachineParts) {
+  /**
+   * @param nodeIndex of the core's node in the specification
+   * @param empty what it has until its first access, as {@link coreStore} makes it for this specification
+   */
+  constructor(spec: MachineSpec, outer: OuterCaches, nodeIndex: number, parts: MachineParts, empty: CoreStore) {
     const { frontEnd, prefetchLines } = spec.costs;
-    this.l1i = parts.cache(spec.l1i, prefetchLines > 0 || frontEnd !== undefined, false);
-    this.l1d = parts.cache(spec.l1d, false, true);
-    this.l2 = parts.cache(spec.l2, false, false);
-    this.tlbs = new CoreTlbs(spec.translation, parts);
+    this.l1i = empty.l1i;
+    this.l1d = empty.l1d;
+    this.l2 = empty.l2;
+    this.tlbs = empty.tlbs;
+    this.asleep = 1;
+    this.spec = spec;
     this.usual = [this.l1d, this.l2].every((each) => each.narrow !== 0 && each.groupMask >= 0) ? 1 : 0;
     this.l1dWords = this.l1d.words;
     this.l1dHints = this.l1d.hints;
@@ -110,8 +139,22 @@ export class Core implements LineHolder {
     this.joined = 0;
   }
 
+  /** Before the core's first access: it gets caches and TLBs of its own. */
+  wake(): void {
+    if (this.asleep === 0) return;
+    this.asleep = 0;
+    const { l1i, l1d, l2, tlbs } = coreStore(this.spec, this.parts);
+    this.l1i = l1i;
+    this.l1d = l1d;
+    this.l2 = l2;
+    this.tlbs = tlbs;
+    this.l1dHints = l1d.hints;
+    this.storeMoved();
+  }
+
   /** Bytes of host memory of tags, states and TLB entries. */
   get hostBytes(): number {
+    if (this.asleep !== 0) return 0;
     return this.l1i.hostBytes + this.l1d.hostBytes + this.l2.hostBytes + this.tlbs.hostBytes + this.present.byteLength;
   }
 
@@ -129,14 +172,18 @@ export class Core implements LineHolder {
 
   /** The arrays of caches and TLBs have moved to a buffer, in which the counters of lines have a place, too. */
   moved(buffer: ArrayBuffer, presentAt: number): void {
-    this.l1dWords = this.l1d.words;
-    this.l2Words = this.l2.words;
     this.presentOf = (length) => new Uint16Array(buffer, presentAt, length);
     if (this.counting !== 0) {
       const { present } = this;
       this.present = this.presentOf(present.length);
       this.present.set(present);
     }
+    this.storeMoved();
+  }
+
+  private storeMoved(): void {
+    this.l1dWords = this.l1d.words;
+    this.l2Words = this.l2.words;
     for (const told of this.users) told();
   }
 
@@ -316,6 +363,7 @@ export class Core implements LineHolder {
 
   /** Empties caches, TLBs and paging-structure caches. */
   clear(): void {
+    if (this.asleep !== 0) return;
     this.clearCaches();
     this.tlbs.flush(0, 0);
     this.tlbs.structures.flush(0, 0);
@@ -323,6 +371,7 @@ export class Core implements LineHolder {
 
   /** Empties L1I, L1D and L2. */
   clearCaches(): void {
+    if (this.asleep !== 0) return;
     this.l1i.clear();
     this.l1d.clear();
     this.l2.clear();

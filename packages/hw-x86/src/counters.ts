@@ -110,9 +110,14 @@ export class CounterLayout {
   }
 }
 
+/** CPUs whose counters share a buffer, at most: of a large machine each has tens of KiB, and V8 collects by buffers. */
+const SHARED = 64;
+
 /** The counters of every CPU that was ever used. */
 export class CounterBank {
   readonly layout: CounterLayout;
+  /** Room for those of CPUs to come. */
+  private room = new Float64Array(0);
   private readonly live = new Map<number, Float64Array>();
 
   constructor(nodes: number) {
@@ -123,7 +128,11 @@ export class CounterBank {
   of(cpu: number): Float64Array {
     let counters = this.live.get(cpu);
     if (!counters) {
-      counters = new Float64Array(this.layout.length);
+      const { length } = this.layout;
+      // For as many as there are already: of one CPU, and of two, no more is asked than they need.
+      if (this.room.length === 0) this.room = new Float64Array(Math.min(SHARED, Math.max(1, this.live.size)) * length);
+      counters = this.room.subarray(0, length);
+      this.room = this.room.subarray(length);
       this.live.set(cpu, counters);
     }
     return counters;

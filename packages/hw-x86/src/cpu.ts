@@ -78,7 +78,7 @@ export class HardwareThread extends ThreadRegisters implements Cpu, BatchedThrea
   private dataOrder: Int32Array;
   private readonly dataLast: number;
   private l1dWords: Int32Array;
-  private readonly l1dHints: Uint8Array;
+  private l1dHints: Uint8Array;
   private readonly l1dFirst: number;
   private readonly l1dNarrow: number;
   private readonly l1dGroups: number;
@@ -109,9 +109,11 @@ export class HardwareThread extends ThreadRegisters implements Cpu, BatchedThrea
     this.batched = undefined;
     this.region = 0;
     core.usedBy(() => {
-      this.dataEntries = dataSmall.entries;
-      this.dataOrder = dataSmall.order;
+      this.dataEntries = core.tlbs.dataSmall.entries;
+      this.dataOrder = core.tlbs.dataSmall.order;
       this.l1dWords = core.l1d.words;
+      this.l1dHints = core.l1d.hints;
+      this.deriveContext();
     });
   }
 
@@ -222,14 +224,17 @@ export class HardwareThread extends ThreadRegisters implements Cpu, BatchedThrea
   }
 
   loadPhysical(frame: number, line: number): void {
+    if (this.core.asleep !== 0) this.core.wake();
     this.core.data(frame | 0, line, 0, this.counters, this.loadRow);
   }
 
   storePhysical(frame: number, line: number): void {
+    if (this.core.asleep !== 0) this.core.wake();
     this.core.data(frame | 0, line, 1, this.counters, this.storeRow);
   }
 
   batch(): ReferenceBatch | undefined {
+    this.core.wake();
     this.batched ??= batchOf(this.core, this) ?? null;
     return this.batched ?? undefined;
   }
@@ -312,6 +317,10 @@ export class HardwareThread extends ThreadRegisters implements Cpu, BatchedThrea
   /** Everything but the common case. @returns 0, then `frame` is set, or what the access function returns */
   private translate(lo: number, hi: number, access: number): number {
     if ((this.context & Context.Never) !== 0) {
+      if (this.core.asleep !== 0) {
+        this.core.wake();
+        return this.translate(lo, hi, access);
+      }
       if ((hi & ~0xfff) !== 0) return Code.NotCanonical;
       if (access === FETCH) this.core.tlbs.codeKept = 1;
       this.frame = (lo >>> 12) | (hi << 20);

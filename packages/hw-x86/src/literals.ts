@@ -25,7 +25,7 @@ export const enum Denial {
 
 /** The context that entries of a TLB are tagged with (registers.ts). */
 export const enum Context {
-  /** A bit no entry has, so that nothing hits: set while paging is off. */
+  /** A bit no entry has, so that nothing hits: set while paging is off or the core sleeps. */
   Never = 1 << 30,
 }
 

@@ -3,7 +3,7 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import { Domain, Fabric } from "./coherence.js";
-import { Core } from "./core.js";
+import { Core, type CoreStore, coreStore } from "./core.js";
 import { CounterBank, Event } from "./counters.js";
 import { HardwareThread, type ThreadParts } from "./cpu.js";
 import type { CpuId, NodeId } from "./ids.js";
@@ -45,6 +45,8 @@ export class NumaMachine implements Machine {
   private readonly threadOf = new Map<CpuId, number>();
   private readonly threads = new Map<CpuId, HardwareThread>();
   private readonly cores = new Map<number, Core>();
+  /** What cores have until their first access. */
+  private emptyStore: CoreStore | undefined;
   private readonly domainsById = new Map<number, Domain>();
   private readonly fabric: Fabric;
 
@@ -148,7 +150,10 @@ export class NumaMachine implements Machine {
     return this.domainsById.get(this.cpuSpecs.get(id)!.l3)!;
   }
 
-  /** Bytes of host memory of all caches and TLBs that came into being; {@link PhysMemory.hostBytes} is apart. */
+  /**
+   * Bytes of host memory of all caches and TLBs that came into being, at a core's first access; {@link
+   * PhysMemory.hostBytes} is apart.
+   */
   get hostBytes(): number {
     let bytes = 0;
     for (const core of this.cores.values()) bytes += core.hostBytes;
@@ -166,10 +171,11 @@ export class NumaMachine implements Machine {
       }
       const { frontEnd } = this.spec.costs;
       const nodeIndex = this.nodeIndex.get(where.node)!;
+      const empty = (this.emptyStore ??= coreStore(this.spec, this.parts));
       core =
         frontEnd === undefined
-          ? new Core(this.spec, domain, nodeIndex, this.parts)
-          : new RunAheadCore(this.spec, domain, nodeIndex, this.parts, frontEnd);
+          ? new Core(this.spec, domain, nodeIndex, this.parts, empty)
+          : new RunAheadCore(this.spec, domain, nodeIndex, this.parts, empty, frontEnd);
       this.cores.set(where.core, core);
     }
     return core;

@@ -139,7 +139,11 @@ export interface PageWalker {
   walk(lo: number, hi: number, tag: number, write: number, deny: number): number;
 }
 
-/** Makes the parts of a machine's cores and domains, each when a CPU of its core is first asked for. */
+/**
+ * Makes the parts of a machine's cores and domains: a domain's and a walker when a CPU of theirs is first asked for, a
+ * core's caches and TLBs at its first access. One more set is made that stands for those of all cores before that: it
+ * is asked what it holds and told to forget, and nothing is entered.
+ */
 export interface MachineParts {
   /** @param regions keeps {@link TranslationBuffer.regions} */
   tlb(shape: TlbSpec, regions: boolean): TranslationBuffer;

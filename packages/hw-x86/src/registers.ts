@@ -74,7 +74,7 @@ export abstract class ThreadRegisters {
     this.cr3Reserved = (1n << 63n) - (1n << BigInt(physicalBits));
     this.walker = core.parts.walker(memory, core, physicalBits, counters);
     this.thread = thread << 25;
-    this.cached = new ThreadTranslations(core.tlbs, this.thread);
+    this.cached = new ThreadTranslations(core, this.thread);
     this.derive();
   }
 
@@ -265,8 +265,7 @@ export abstract class ThreadRegisters {
     this.canonicalShift = (cr4 & Cr4.FiveLevels) === 0 ? 16 : 7;
     this.globals = (cr4 & Cr4.PageGlobal) !== 0;
     this.walker.root = cr3Frame(this.cr3Value) | 0;
-    this.context = this.paging ? this.thread | (this.pcid << 13) : Context.Never;
-    this.globalContext = this.paging ? this.thread | Tag.Global : Context.Never;
+    this.deriveContext();
     const smap = !user && (cr4 & Cr4.SupervisorAccessPrevention) !== 0 && !this.accessAllowed ? Denial.UserPage : 0;
     this.denyLoad = user ? Denial.NotUser : smap;
     this.denyStore =
@@ -279,5 +278,12 @@ export abstract class ThreadRegisters {
     this.fetchReported = (cr4 & Cr4.SupervisorExecutePrevention) !== 0 || noExecute;
     this.walker.setNoExecute(noExecute);
     this.core.fetchThread = Thread.Nobody;
+  }
+
+  /** Nothing hits in a core that sleeps either: so its first access comes to where it is woken. */
+  protected deriveContext(): void {
+    const hits = this.paging && this.core.asleep === 0;
+    this.context = hits ? this.thread | (this.pcid << 13) : Context.Never;
+    this.globalContext = hits ? this.thread | Tag.Global : Context.Never;
   }
 }

@@ -8,7 +8,7 @@
  */
 import { fetchCycles } from "./account.js";
 import { Pattern } from "./bit-patterns.js";
-import { Core } from "./core.js";
+import { Core, type CoreStore } from "./core.js";
 import { HardwareThread, type ThreadParts } from "./cpu.js";
 import { LruTable, NO_SLOT } from "./lru-table.js";
 import { Thread } from "./literals.js";
@@ -24,9 +24,9 @@ const SHARES = 64;
 /** A core with what its front ends share: targets, arrivals, and the clock both are told by. */
 export class RunAheadCore extends Core {
   /** By line left and the line before it: the line that came next, as (frame, line). */
-  readonly targets: LruTable;
+  targets: LruTable;
   /** When a line brought early arrives, by the index of its tag in L1I. */
-  readonly arrivals: Float64Array;
+  arrivals: Float64Array;
   /** Cycles a line takes beyond L1I, by source. */
   readonly latencies: Float64Array;
   /** Lines that one thread has under way at most. */
@@ -42,16 +42,24 @@ export class RunAheadCore extends Core {
     outer: OuterCaches,
     nodeIndex: number,
     parts: MachineParts,
-    { targets, lines }: FrontEndSpec,
+    empty: CoreStore,
+    private readonly frontEnd: FrontEndSpec,
   ) {
-    super(spec, outer, nodeIndex, parts);
-    this.targets = new LruTable(targets.value);
-    this.arrivals = new Float64Array(this.l1i.origins.length);
+    super(spec, outer, nodeIndex, parts, empty);
+    this.targets = new LruTable(1);
+    this.arrivals = new Float64Array(0);
     this.latencies = fetchCycles(spec, nodeIndex);
-    this.lines = lines.value | 0;
+    this.lines = frontEnd.lines.value | 0;
     this.lineCycles = LINE_INSTRUCTIONS * spec.costs.cyclesPerInstruction.value;
     this.now = 0;
     this.cleared = 0;
+  }
+
+  override wake(): void {
+    if (this.asleep === 0) return;
+    super.wake();
+    this.targets = new LruTable(this.frontEnd.targets.value);
+    this.arrivals = new Float64Array(this.l1i.origins.length);
   }
 
   override get hostBytes(): number {

@@ -1,7 +1,7 @@
 /** The assembled machine: which parts exist, lazily; interrupts, cold caches, and that two machines share nothing. */
 import { assemble } from "@kreplica/di";
 import { describe, expect, test } from "vitest";
-import type { NumaMachine } from "../src/index.js";
+import type { HardwareThread, NumaMachine } from "../src/index.js";
 import {
   Counters,
   Cr0,
@@ -87,6 +87,44 @@ test("4096 CPUs on 64 nodes cost nothing until they are used", () => {
   // The other thread of the core: counters only.
   expect(machine.hostBytes - one).toBe(machine.cpu(4094).counters.byteLength);
   expect(machine.domains).toHaveLength(1);
+});
+
+describe("a core before its first access", () => {
+  test("has no memory of the host's, and keeps nothing of what its registers are set to", () => {
+    const { machine } = build();
+    for (const id of machine.cpuIds) {
+      const cpu = machine.cpu(id);
+      cpu.cr4 = Cr4.PhysicalAddressExtension;
+      cpu.writeCr3(cr3Value(0x10));
+      cpu.efer = Efer.LongModeEnable;
+      cpu.cr0 = Cr0.Paging;
+    }
+    machine.interrupt(0, [1, 2, 3]);
+    machine.chill();
+    machine.flushCaches();
+    const shared = machine.domains.reduce((bytes, each) => bytes + each.hostBytes, 0);
+    expect(machine.hostBytes).toBe(4 * machine.cpu(0).counters.byteLength + shared);
+  });
+
+  test.each<[string, (cpu: HardwareThread) => unknown]>([
+    ["fetch without paging", (cpu) => cpu.fetch(0x40, 0)],
+    ["load without paging", (cpu) => cpu.load(0x40, 0)],
+    ["store without paging", (cpu) => cpu.store(0x40, 0)],
+    ["physical load", (cpu) => cpu.loadPhysical(0, 1)],
+    ["physical store", (cpu) => cpu.storePhysical(0, 1)],
+    ["batch", (cpu) => cpu.batch()],
+  ])("%s: that core has its own store from then on, and the others still have nothing", (_, access) => {
+    const { machine } = build();
+    const [first, last] = [machine.cpu(0).core, machine.cpu(3).core];
+    expect(first.l1d).toBe(last.l1d);
+    access(machine.cpu(0));
+    expect([first.asleep, last.asleep]).toEqual([0, 1]);
+    for (const name of ["l1i", "l1d", "l2"] as const) {
+      expect(first[name]).not.toBe(last[name]);
+      last[name].forEachLine(() => expect.fail(`${name} of a core nobody accessed anything on has a line`));
+    }
+    expect(first.tlbs).not.toBe(last.tlbs);
+  });
 });
 
 test("two assemblies of one plugin share nothing", () => {

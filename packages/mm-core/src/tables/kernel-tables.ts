@@ -180,6 +180,12 @@ class Editor implements TableEditor {
   private depth = 0;
   /** What is stored now is what shared tables say of a copy's memory. */
   private forCopy = false;
+  /**
+   * Where changes of one page got to, by 2 MiB: aliases of copies are a page each, thousands below a few entries, and
+   * each would look at the roots of all nodes again. Forgotten where a table is made, or roots are others: there the
+   * way may be another.
+   */
+  private readonly ends = new Map<number, { readonly places: Place[]; readonly level: number }>();
   /** The view's roots as places: made again where it has other roots. */
   private top: { readonly of: readonly TableRoot[]; readonly places: Place[] } = { of: [], places: [] };
 
@@ -202,8 +208,10 @@ class Editor implements TableEditor {
   /** Tables of the top level. */
   private roots(): Place[] {
     const { roots } = this.view;
-    if (this.top.of !== roots)
+    if (this.top.of !== roots) {
       this.top = { of: roots, places: distinct(roots.map(({ root, node }) => ({ table: root, node }))) };
+      this.ends.clear();
+    }
     return this.top.places;
   }
 
@@ -308,6 +316,7 @@ class Editor implements TableEditor {
    * walked a new table, or taken up a right that it is not to have: all of that goes before the tables do.
    */
   private rollBack(): void {
+    this.ends.clear();
     for (const { table, index, lo, hi, forCopy } of this.journal.reverse()) {
       const restore = (): void => this.entries.write(table, index, lo, hi);
       if (forCopy) this.entries.forCopy(restore);
@@ -343,6 +352,7 @@ class Editor implements TableEditor {
     });
     if (frame === NONE) return NONE;
     this.made.push(frame);
+    this.ends.clear();
     if (exact && this.entries.isCopy(above)) this.entries.adopt(frame);
     return frame;
   }
@@ -390,11 +400,25 @@ class Editor implements TableEditor {
   private change(work: LeafWork): boolean {
     const { range } = work;
     if ((range.start & (PAGE - 1n)) !== 0n) throw new MmError("misaligned", range.start, "not on a 4 KiB boundary");
-    const done = walkTables<Place[]>(this.layout.levels, range, this.roots(), (places, level, index, base) =>
-      this.changeEntry(places, level, index, entryAddress(base, level, index), work),
-    );
+    const top = this.roots();
+    const region = range.pages === 1 ? Number(range.start / LARGE) : NO_REGION;
+    const known = this.ends.get(region);
+    const done = known
+      ? this.changeFrom(known.places, known.level, work)
+      : walkTables<Place[]>(this.layout.levels, range, top, (places, level, index, base) => {
+          const below = this.changeEntry(places, level, index, entryAddress(base, level, index), work);
+          if (below === undefined && level <= 2 && region !== NO_REGION) this.ends.set(region, { places, level });
+          return below;
+        });
     if (done) this.touched.push({ start: range.start, pages: range.pages });
     return done;
+  }
+
+  /** Changes one page's leaf in these tables, or in those below that its entry leads to. */
+  private changeFrom(places: Place[], level: number, work: LeafWork): boolean {
+    const { start } = work.range;
+    const below = this.changeEntry(places, level, tableIndex(start, level), start & -entryBytes(level), work);
+    return Array.isArray(below) && level > 1 ? this.changeFrom(below, level - 1, work) : below !== false;
   }
 
   /**
@@ -414,6 +438,10 @@ class Editor implements TableEditor {
     const following = address + entryBytes(level);
     const whole = address >= start && following <= end;
     const first = address > start ? address : start;
+    // The same for every place, and a bigint each.
+    const page = Number((first - start) >> 12n);
+    const into = Number((first - address) >> 12n);
+    const covered = Number(((following < end ? following : end) - first) >> 12n);
     const below: Place[] = [];
     for (const { table, node } of places) {
       const lo = this.entries.low(table, index);
@@ -426,16 +454,15 @@ class Editor implements TableEditor {
       }
       // A large leaf that was made absent keeps PS, and can be made present again.
       if (level > 3 || (!isPresent(lo) && !isLeaf(lo, level))) continue;
-      const changed = next(lo, hi, level, Number((first - start) >> 12n), node);
+      const changed = next(lo, hi, level, page, node);
       if (!changed) continue;
-      const covered = Number(((following < end ? following : end) - first) >> 12n);
       const same = changed.lo === lo && changed.hi === hi;
       if (!same) this.note(lo, { start: first, pages: covered });
       if (whole || same) {
         if (!same) this.store(table, index, changed.lo, changed.hi);
         // The alias follows even where the leaf itself said so already: they may differ.
         const frame = isPresent(lo) ? leafFrame(lo, hi, level) : leafFrame(invertLow(lo), invertHigh(hi), level);
-        const aliased = frame + Number((first - address) >> 12n);
+        const aliased = frame + into;
         if (alias && !this.changeAlias(aliased, covered, alias, this.entries.isCopy(table))) return false;
         continue;
       }
@@ -494,6 +521,9 @@ type LeafChange = (
   page: number,
   node: NodeId,
 ) => { readonly lo: number; readonly hi: number } | undefined;
+
+/** Stands for the 2 MiB of a change of more than one page. */
+const NO_REGION = -1;
 
 /** A change of all leaves of a range. */
 interface LeafWork {

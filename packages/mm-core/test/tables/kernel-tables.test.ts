@@ -1,7 +1,7 @@
 /** LockstepTables keeps the contract of KernelTables on one, two and odd sets of holders, at 4 and 5 levels. */
 import { assemble } from "@kreplica/di";
 import { hwX86 } from "@kreplica/hw-x86";
-import { cr3Value, Machine } from "@kreplica/hw-x86/api";
+import { cr3Value, Machine, tableIndex } from "@kreplica/hw-x86/api";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { describe, expect, test } from "vitest";
 import { fixedHolders, kernelTablesContract, testKernel } from "../../src/testing.js";
@@ -402,6 +402,48 @@ describe("room for large leaves", () => {
     kernel.allocator.owns = (frame) => frame !== table;
     expect(kernel.tables.makeRoomForLarge({ start: START, pages: 512 })).toBe(false);
     expect(tableAt(kernel.entries.memory, kernel.view.kernelRoot(0), 4, START, 1)).toBe(table);
+  });
+});
+
+describe("pages of one 2 MiB changed one by one in an edit", () => {
+  const rights = (kernel: ReturnType<typeof testKernel>, at: bigint): unknown[] =>
+    kernel.view.holders.map((node) => kernel.tables.lookup(node, at)?.writable);
+
+  test("a large leaf that left one as it was, split by the next", () => {
+    const kernel = testKernel({ nodes, view: fixedHolders(0, 2) });
+    const start = kernel.layout.vmallocStart;
+    kernel.tables.edit((editor) => {
+      editor.map(start, { ...KERNEL_DATA, level: 2, frame: 0x1200 });
+      for (const [page, writable] of [true, false, false, true, false].entries())
+        editor.protect({ start: start + BigInt(page) * 4096n, pages: 1 }, { writable });
+    });
+    for (const [page, writable] of [true, false, false, true, false, true].entries())
+      expect(rights(kernel, start + BigInt(page) * 4096n)).toEqual([writable, writable]);
+  });
+
+  test("a table that was made and taken back leads nowhere any more", () => {
+    const kernel = testKernel({ nodes });
+    const start = kernel.layout.vmallocStart;
+    kernel.tables.edit((editor) => {
+      editor.map(start, { ...KERNEL_DATA, level: 2, frame: 0x1200 });
+      expect(editor.together(() => !editor.protect({ start, pages: 1 }, { writable: false }))).toBe(false);
+      editor.protect({ start, pages: 1 }, { writable: false });
+    });
+    expect([rights(kernel, start), rights(kernel, start + 4096n)]).toEqual([[false], [true]]);
+  });
+
+  test("a root that had no table there, and has one now, is changed with the others", () => {
+    const kernel = testKernel({ nodes, view: fixedHolders(0, 2) });
+    const change = { start: WINDOW, pages: 1 };
+    kernel.tables.edit((editor) => editor.map(WINDOW, { ...KERNEL_DATA, level: 1, frame: 0x1234 }));
+    const root = kernel.view.kernelRoot(2);
+    kernel.tables.edit((editor) => {
+      kernel.entries.write(root, tableIndex(WINDOW, 4), 0, 0);
+      editor.protect(change, { executable: true });
+      editor.map(WINDOW + 4096n, { ...KERNEL_DATA, level: 1, frame: 0x1235 });
+      editor.protect({ start: WINDOW + 4096n, pages: 1 }, { writable: false });
+    });
+    expect(rights(kernel, WINDOW + 4096n)).toEqual([false, false]);
   });
 });
 
