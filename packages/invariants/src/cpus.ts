@@ -156,3 +156,14 @@ export const CPUS: readonly Invariant<Subject>[] = [
     },
   },
 ];
+
+/** What a CPU reaches of memory that comes. */
+export const HOTPLUG: readonly Invariant<Subject>[] = [
+  {
+    id: "G15",
+    when: "hotplug",
+    where: ["run"],
+    sentence:
+      "the CPU that writes the descriptors of memory that comes reaches them through vmemmap, on whichever tables it has loaded",
+  },
+];

@@ -55,7 +55,7 @@ export {
   PGD_PAGES,
   PgdPlan,
 } from "./processes/address-space-api.js";
-export { MemoryHotplug, type RemovalOutcome } from "./processes/memory-hotplug-api.js";
+export { type DescriptorFault, MemoryHotplug, type RemovalOutcome } from "./processes/memory-hotplug-api.js";
 export * from "./processes/process-api.js";
 export { type PcidUse, SwitchMm, type TemporaryTables } from "./processes/switch-api.js";
 export { UserFrames } from "./processes/user-frames-api.js";

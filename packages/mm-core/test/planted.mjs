@@ -146,9 +146,23 @@ export default [
   {
     promise: "every process sees new memory before anybody gets a frame of it",
     file: "src/processes/memory-hotplug.ts",
-    find: "    for (const space of this.spaces.all) space.followKernel();\n    for (const range of ranges)",
+    find: "    for (const space of this.spaces.all) space.followKernel();\n",
+    replace: "    setTimeout(() => [...this.spaces.all].forEach((space) => space.followKernel()));\n",
+    test: "test/processes/memory-hotplug.test.ts",
+  },
+  {
+    promise: "a CPU writes descriptors of new memory only when its process's tables have them",
+    file: "src/processes/memory-hotplug.ts",
+    find: "    for (const space of this.spaces.all) space.followKernel();\n    // Not before every table a CPU may be on has them: the one that writes runs some process.\n    for (const range of ranges) this.writeDescriptors(range, cpu);\n",
     replace:
-      "    setTimeout(() => [...this.spaces.all].forEach((space) => space.followKernel()));\n    for (const range of ranges)",
+      "    for (const range of ranges) this.writeDescriptors(range, cpu);\n    for (const space of this.spaces.all) space.followKernel();\n",
+    test: "test/processes/memory-hotplug.test.ts",
+  },
+  {
+    promise: "a store to a descriptor that faults is told",
+    file: "src/processes/memory-hotplug.ts",
+    find: "      else this.descriptorFaults.push({ cpu, frame, address });\n",
+    replace: "",
     test: "test/processes/memory-hotplug.test.ts",
   },
   {

@@ -23,11 +23,11 @@ export const D10_GROWTH: SeriesDefect = {
     overlay(MemoryHotplug, (hotplug, get) => {
       const [view, entries, layout] = [get(ReplicaView), get(TableMemory), get(KernelLayout)];
       const online = hotplug.online.bind(hotplug);
-      hotplug.online = (node) => {
+      hotplug.online = (...given) => {
         const holes = view.holders
           .slice(1)
           .flatMap((holder) => emptySlots(entries, view.kernelRoot(holder), layout.kernelBoundary));
-        const done = online(node);
+        const done = online(...given);
         for (const { root, slot } of holes) entries.write(root, slot, 0, 0);
         return done;
       };

@@ -1,7 +1,9 @@
-/** CPUs go off line and come back; memory of a node that was without comes on line. */
+/** CPUs go off line and come back; memory of a node that was without comes on line, its descriptors written (G15). */
 import type { CpuId } from "@kreplica/hw-x86";
+import { hex } from "@kreplica/hw-x86/api";
 import { MemoryHotplug } from "@kreplica/mm-core";
 import type { OperationFamily } from "../family.js";
+import type { Subject } from "../subject.js";
 
 export type CpuOperation =
   | { readonly op: "offline"; readonly cpu: number }
@@ -49,9 +51,21 @@ export const cpuFamily: OperationFamily<CpuOperation> = {
         } else {
           if (!hotplug.offline.has(o.node)) return;
           system.forGood(() => system.unchangedWhenRefused(() => hotplug.online(o.node)));
+          checkDescriptors(system, hotplug);
           system.population.checkKernelSlots();
         }
       },
     };
   },
 };
+
+/**
+ * G15. Told of the store that faulted, before whose tables lack the slot: a kernel that has the fault dies of it.
+ */
+function checkDescriptors({ fail }: Subject, { descriptorFaults: [first] }: MemoryHotplug): void {
+  if (first)
+    fail(
+      "G15",
+      `CPU ${first.cpu} faults at ${hex(first.address)} as it writes the descriptor of frame ${first.frame}, which just came`,
+    );
+}

@@ -18,26 +18,37 @@ import {
   type FrameRange,
   LARGE,
   LARGE_PAGES,
+  highOf,
+  lowOf,
   Machine,
   NONE,
   type NodeId,
+  PAGE_BYTES,
 } from "@kreplica/hw-x86/api";
 import { AddressSpaces } from "./address-space-api.js";
 import { descriptorRange, LEAF_DESCRIBES, leavesOf } from "../boot/direct-map.js";
 import { invariant } from "../errors.js";
-import { descriptorAddress, directAddress } from "../image/layout.js";
+import { DESCRIPTOR_BYTES, descriptorAddress, directAddress } from "../image/layout.js";
 import { KernelOptions } from "../options-api.js";
 import { KernelLayout } from "../image/kernel-layout-api.js";
+import { CpuState } from "../tables/cpu-state-api.js";
 import { KernelTables } from "../tables/kernel-tables-api.js";
 import { type FramePurpose, PageAllocator } from "../memory/page-allocator-api.js";
 import { ReplicaView } from "../tables/replica-view-api.js";
 import { KERNEL_DATA } from "../tables/protection.js";
-import type { MemoryHotplug, RemovalOutcome } from "./memory-hotplug-api.js";
+import type { DescriptorFault, MemoryHotplug, RemovalOutcome } from "./memory-hotplug-api.js";
 import { PageMigration } from "./page-migration.js";
 import { Processes } from "./process-api.js";
 import { SwitchMm } from "./switch-api.js";
 import { UserFrames } from "./user-frames-api.js";
 
+/** Descriptors in a page of vmemmap. */
+const DESCRIPTORS_PER_PAGE = PAGE_BYTES / DESCRIPTOR_BYTES;
+/**
+ * Where a page's node stands in the high word of its descriptor's flags: the topmost ten bits.
+ * @source Linux 6.5 include/linux/page-flags-layout.h, NODES_SHIFT of 10
+ */
+const NODE_SHIFT = 22;
 /** Order of a 2 MiB block. */
 const LARGE_ORDER = 9;
 /** What stays where it is for good. */
@@ -46,6 +57,7 @@ const UNMOVABLE: readonly FramePurpose[] = ["page-table", "text", "rodata", "dat
 @injectable()
 export class DirectMapHotplug implements MemoryHotplug {
   readonly offline: Set<NodeId>;
+  readonly descriptorFaults: DescriptorFault[] = [];
   /** Nodes whose memory came while the kernel ran, each with what memblock keeps in its count: set aside at boot. */
   private readonly added = new Map<NodeId, number>();
   private readonly migration: PageMigration;
@@ -61,12 +73,13 @@ export class DirectMapHotplug implements MemoryHotplug {
     @inject(Processes) processes: Processes,
     @inject(UserFrames) userFrames: UserFrames,
     @inject(SwitchMm) switcher: SwitchMm,
+    @inject(CpuState) private readonly cpus: CpuState,
   ) {
     this.offline = new Set(options.offlineMemory);
     this.migration = new PageMigration(machine, processes, userFrames, switcher);
   }
 
-  online(node: NodeId): boolean {
+  online(node: NodeId, cpu: CpuId = this.cpus.current): boolean {
     invariant(this.offline.has(node), `memory of node ${node} is in use already, or there is none`);
     invariant(
       this.layout.kasan === undefined,
@@ -99,6 +112,8 @@ export class DirectMapHotplug implements MemoryHotplug {
       return false;
     }
     for (const space of this.spaces.all) space.followKernel();
+    // Not before every table a CPU may be on has them: the one that writes runs some process.
+    for (const range of ranges) this.writeDescriptors(range, cpu);
     for (const range of ranges)
       for (const { first, frames } of this.usable(range)) this.allocator.donate(first, frames);
     this.offline.delete(node);
@@ -139,6 +154,21 @@ export class DirectMapHotplug implements MemoryHotplug {
     this.added.delete(node);
     this.offline.add(node);
     return "done";
+  }
+
+  /**
+   * Says of the pages of a range which node they are of, through vmemmap, as a CPU reaches it: the first descriptor in
+   * each page of the array stands for all in it, which share its translation.
+   * @source Linux 6.5 mm/mm_init.c __init_single_page
+   */
+  private writeDescriptors(range: FrameRange, cpu: CpuId): void {
+    const core = this.machine.cpu(cpu);
+    for (let frame = range.first; frame < range.first + range.frames; frame += DESCRIPTORS_PER_PAGE) {
+      const address = descriptorAddress(this.layout, frame);
+      if (core.store(lowOf(address), highOf(address)) === 0)
+        this.machine.memory.write32(core.lastFrame, Number(address & 0xfffn) / 4 + 1, range.node << NODE_SHIFT);
+      else this.descriptorFaults.push({ cpu, frame, address });
+    }
   }
 
   private unmovable(node: NodeId): number {

@@ -44,6 +44,33 @@ describe.each([false, true])("KPTI %s", (pti) => {
     void kernel;
   });
 
+  test("descriptors are written on the CPU that is asked, when its process's tables have them; faults are told", () => {
+    for (const isFollowed of [true, false]) {
+      const { hotplug, spaces, tables, layout, range, entries, processes, machine } = booted(
+        pti,
+        keepingMachine(nodes, 4),
+      );
+      const process = processes.spawn(1)!;
+      processes.run(process, 1);
+      // As where vmemmap of the new memory lies behind a slot that nobody had.
+      const slot = Number((descriptorAddress(layout, range.first) >> 39n) & 511n);
+      entries.write(process.space.pgd(0), slot, 0, 0);
+      if (!isFollowed) for (const space of spaces.all) space.followKernel = () => undefined;
+      expect(hotplug.online(1, 1)).toBe(true);
+      const faults = Array.from({ length: isFollowed ? 0 : range.frames / 64 }, (_, page) => {
+        const frame = range.first + 64 * page;
+        return { cpu: 1, frame, address: descriptorAddress(layout, frame) };
+      });
+      expect(hotplug.descriptorFaults).toEqual(faults);
+      for (const frame of [range.first, range.first + range.frames - 64]) {
+        const address = descriptorAddress(layout, frame);
+        const { frame: block } = tables.lookup(0, address)!;
+        const at = block + Number((address >> 12n) & 511n);
+        expect(machine.memory.read32(at, Number(address & 0xfffn) / 4 + 1) >>> 22).toBe(isFollowed ? 1 : 0);
+      }
+    }
+  });
+
   test("refused at every n: no frame is kept, nothing is mapped, and it can be asked again", () => {
     for (let nth = 1; ; nth++) {
       const { hotplug, allocator, tables, layout, range, machine } = booted(pti);
