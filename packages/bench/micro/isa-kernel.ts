@@ -15,6 +15,10 @@ import { join } from "node:path";
 import { readKernelFile } from "../src/inputs/kernel-file.js";
 import { KernelCaller, Scratch } from "../test/real/kernel-calls.js";
 import { bootPatched } from "../test/real/patched-kernel.js";
+import { optimizeLarge } from "../src/inlining.js";
+
+// As the command has it.
+optimizeLarge();
 
 const kernel = await readKernelFile(
   process.argv[2] ??

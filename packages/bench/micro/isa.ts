@@ -20,6 +20,10 @@ import { assemble } from "@kreplica/di";
 import { hwX86, Machine } from "@kreplica/hw-x86";
 import { FlatMemory, FlatMemoryPort, Interpreter, MachinePort } from "@kreplica/hw-x86/isa";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
+import { optimizeLarge } from "../src/inlining.js";
+
+// As the command has it.
+optimizeLarge();
 
 const PROGRAMS = [
   "sorting",

@@ -3,7 +3,7 @@ import "@kreplica/di"; // first: it loads reflect-metadata, which classes with i
 import manifest from "../package.json";
 import { COMMANDS } from "./commands/all.js";
 import { run, type RunSurroundings } from "./commands/run.js";
-import { inlineMore } from "./inlining.js";
+import { inlineMore, optimizeLarge } from "./inlining.js";
 
 /** @returns the exit code; never throws */
 export async function commandLine(
@@ -11,5 +11,6 @@ export async function commandLine(
   surroundings: Omit<RunSurroundings, "version">,
 ): Promise<number> {
   inlineMore();
+  optimizeLarge();
   return run(words, COMMANDS, { version: manifest.version, ...surroundings });
 }
