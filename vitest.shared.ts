@@ -29,12 +29,18 @@ const plant = planted && {
  *
  * KREPLICA_CASES=NUMBER is for runs by the thousand that ask only whether a test fails (scripts/mutate.mjs): a property
  * draws no more cases than that, and does not look for the smallest that fails; cheap files run first.
+ * KREPLICA_CASES_OF_ALL_BUT=FILE,FILE, below the package, are left as they are: they count what they drew.
  */
 const seed = Number(process.env["KREPLICA_SEED"] ?? 20_251_129);
 const cases = Number(process.env["KREPLICA_CASES"] ?? 0);
-const drawn = { seed, ...(cases > 0 && { numRuns: cases, endOnFailure: true }) };
-const fewer = (code: string): string =>
-  cases > 0 ? code.replace(/\bnumRuns: ([^,}\n]+)/g, `numRuns: Math.min(${cases}, $1)`) : code;
+const counting = (process.env["KREPLICA_CASES_OF_ALL_BUT"] ?? "").split(",").filter((file) => file !== "");
+/** Properties that lie in sources, as contracts, are shared by files of tests: one that counts decides for them. */
+const limited = (id: string): boolean =>
+  cases > 0 &&
+  (counting.length === 0 || (id.endsWith(".test.ts") && !counting.some((file) => id.endsWith(`/${file}`))));
+const drawn = (id: string): object => ({ seed, ...(limited(id) && { numRuns: cases, endOnFailure: true }) });
+const fewer = (code: string, id: string): string =>
+  limited(id) ? code.replace(/\bnumRuns: ([^,}\n]+)/g, `numRuns: Math.min(${cases}, $1)`) : code;
 /** What was quick last time, or else is small, in front: a run ends with the first test that fails. */
 class CheapFilesFirst extends BaseSequencer {
   override sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -50,9 +56,9 @@ const seeded = {
   name: "seed of properties",
   enforce: "pre" as const,
   // In front of the first line, so that all lines stay where they were; before whatever draws while a file is loaded.
-  transform: (code: string): string | undefined =>
+  transform: (code: string, id: string): string | undefined =>
     /from "fast-check";$/m.test(code)
-      ? `import { configureGlobal as seedProperties } from "fast-check"; seedProperties(${JSON.stringify(drawn)}); ${fewer(code)}`
+      ? `import { configureGlobal as seedProperties } from "fast-check"; seedProperties(${JSON.stringify(drawn(id))}); ${fewer(code, id)}`
       : undefined,
 };
 

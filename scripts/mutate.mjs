@@ -2,13 +2,14 @@
  * Mutation testing by Stryker: changes a package's sources in every way the library knows, one at a time, and counts
  * what the package's own tests notice.
  *
- *   npm run mutate -- PACKAGE [FILE ...] [--sample N [--seed S]] [--tests FILE]... [--again REPORT]
+ *   npm run mutate -- PACKAGE [FILE ...] [--sample N [--seed S]] [--tests FILE]... [--again REPORT] [--workers N]
  *
  * FILE is a file or a pattern below the package, as src/join.ts; all of src without. With --sample, N mutants of them,
  * each drawn with the same chance (S is 1 unless given), and the score's 95 % interval for all of them. With --again,
  * those that survived according to a report kept before, of the same sources: what new tests of them notice. Properties
- * draw ten cases at most, and all of theirs with --again. With --tests, only these files of tests are run, as
- * test/edges.test.ts: the score is a lower bound then, where all of them would take too long.
+ * draw ten cases at most, and all of theirs with --again and in files that count what they drew. With --tests, only
+ * these files of tests are run, as test/edges.test.ts: the score is a lower bound then, where all of them would take
+ * too long. With --workers, N mutants are met at a time, of at most two: on a busy host, 1.
  *
  * Works in a clone of what is committed, in the system's folder for temporary files, and removes it: nothing here is
  * touched, and what is not committed is not looked at. Stryker is installed there alone (50 MB, from npm), so that
@@ -16,9 +17,18 @@
  * KREPLICA_MUTANTS=FILE keeps Stryker's own report. Ends with 2 where nothing could be looked at.
  */
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { identity, NOT_DRAWN } from "./mutants-drawn.mjs";
@@ -26,7 +36,7 @@ import { identity, NOT_DRAWN } from "./mutants-drawn.mjs";
 /** The last that runs on Node 20. */
 const STRYKER = "9.5.1";
 /** Beside what a test takes undisturbed: a host of one busy core takes several times that. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 60_000;
 /**
  * What a property draws at most while mutants are met: whatever survives takes the time of all tests that come to it,
  * which a few properties of thousands of cases make a minute. Fewer cases notice less, never more.
@@ -39,7 +49,7 @@ const giveUp = (text) => {
   process.exit(2);
 };
 const USAGE =
-  "usage: npm run mutate -- PACKAGE [FILE ...] [--sample N [--seed S]] [--tests FILE]... [--again REPORT], a package of packages/ with tests";
+  "usage: npm run mutate -- PACKAGE [FILE ...] [--sample N [--seed S]] [--tests FILE]... [--again REPORT] [--workers N], a package of packages/ with tests";
 
 const NOTICED = new Set(["Killed", "Timeout"]);
 const MISSED = new Set(["Survived", "NoCoverage"]);
@@ -47,7 +57,7 @@ const MISSED = new Set(["Survived", "NoCoverage"]);
 function readArguments() {
   try {
     const text = { type: "string" };
-    const options = { sample: text, seed: text, again: text, tests: { ...text, multiple: true } };
+    const options = { sample: text, seed: text, again: text, workers: text, tests: { ...text, multiple: true } };
     return parseArgs({ options, allowPositionals: true });
   } catch (error) {
     return giveUp(`${error.message}\n${USAGE}`);
@@ -77,6 +87,7 @@ const [name, ...files] = positionals;
 if (name === undefined || !existsSync(join(root, "packages", name, "vitest.config.ts"))) giveUp(USAGE);
 const sample = numberOf("sample", values.sample);
 if (values.seed !== undefined && sample === undefined) giveUp("--seed is of --sample: say how many are to be drawn");
+const workers = numberOf("workers", values.workers) ?? Math.min(2, availableParallelism());
 const seed = numberOf("seed", values.seed) ?? 1;
 const only = values.again === undefined ? undefined : survivorsOf(values.again);
 for (const file of values.tests ?? [])
@@ -89,6 +100,8 @@ const tree = mkdtempSync(join(tmpdir(), "kreplica-mutants-"));
 process.on("exit", () => rmSync(tree, { recursive: true, force: true }));
 process.on("SIGINT", () => process.exit(130));
 const package_ = join(tree, "packages", name);
+/** Files of tests that fail without any fault where few cases are drawn: these draw all. */
+let counting = [];
 
 function run(command, args, { cwd = tree, shown = false } = {}) {
   const { status, error, stderr, stdout } = spawnSync(command, args, {
@@ -97,7 +110,10 @@ function run(command, args, { cwd = tree, shown = false } = {}) {
     maxBuffer: 1 << 28,
     // What is shown is how far it has come, and no part of what this prints.
     stdio: shown ? ["ignore", 2, 2] : ["ignore", "pipe", "pipe"],
-    env: { ...process.env, ...(cases !== undefined && { KREPLICA_CASES: cases }) },
+    env: {
+      ...process.env,
+      ...(cases !== undefined && { KREPLICA_CASES: cases, KREPLICA_CASES_OF_ALL_BUT: counting.join() }),
+    },
   });
   if (error) giveUp(`${command}: ${error.message}`);
   if (status !== 0) giveUp(`${command} ${args.join(" ")} failed:\n${stdout ?? ""}${stderr ?? ""}`);
@@ -111,6 +127,18 @@ if (existsSync(join(root, ".cache"))) symlinkSync(join(root, ".cache"), join(tre
 pnpm("install", "--frozen-lockfile", "--prefer-offline", "--silent");
 const libraries = ["core", "vitest-runner"].map((each) => `@stryker-mutator/${each}@${STRYKER}`);
 pnpm("add", "--save-dev", "--workspace-root", "--save-exact", "--prefer-offline", "--silent", ...libraries);
+
+/** Files of the package's tests that ten cases a property are too few for. */
+function filesThatCount() {
+  const told = join(tree, "cases.json");
+  const env = { ...process.env, KREPLICA_CASES: CASES, KREPLICA_PLANTED_REPORT: told };
+  const vitest = join(tree, "node_modules/vitest/vitest.mjs");
+  spawnSync(process.execPath, [vitest, "run", ...(values.tests ?? [])], { cwd: package_, stdio: "ignore", env });
+  if (!existsSync(told)) return giveUp(`the tests of ${name} cannot be run`);
+  const failed = JSON.parse(readFileSync(told, "utf8")).testResults.filter(({ status }) => status === "failed");
+  return failed.map((each) => relative(realpathSync(package_), each.name));
+}
+if (cases !== undefined) counting = filesThatCount();
 
 const chosen = sample !== undefined || only !== undefined;
 const report = join(tree, "mutants.json");
@@ -130,7 +158,7 @@ writeFileSync(
     inPlace: true,
     mutate: files.length > 0 ? files : ["src/**/*.ts", "!src/testing/**", "!src/testing.ts"],
     coverageAnalysis: "perTest",
-    concurrency: Math.min(2, availableParallelism()),
+    concurrency: workers,
     timeoutMS: PATIENCE_MS,
     dryRunTimeoutMinutes: 60,
     ...(values.tests && { testFiles: values.tests }),
