@@ -42,6 +42,9 @@ describe("packs", () => {
         bytes: PACK_BYTES,
       },
     ]);
+    // Empty again, the only pack stays for the next program.
+    for (const place of places) packs.free(place);
+    expect(text.log).toEqual(["allocate bpf pack", "rox bpf pack"]);
   });
   test("replicated on request: after the filling, before the permissions; single areas too", () => {
     const text = new FakeText(),
@@ -183,7 +186,14 @@ describe("trampolines", () => {
     text.left = 0;
     expect(code(() => trampolines.attach(target, "entry", 0xffff_ffff_c100_0000n))).toBe("trampoline-no-space");
     expect(text.read(bytesAt(target.address, 5))).toEqual(Uint8Array.from(NOP));
+    text.left = 1;
+    trampolines.attach(target, "entry", 0xffff_ffff_c100_0000n);
+    const image = trampolines.imageOf(target);
+    expect(code(() => trampolines.attach(target, "exit", 0xffff_ffff_c100_0040n))).toBe("trampoline-no-space");
+    expect(trampolines.imageOf(target)).toBe(image);
+    expect(code(() => trampolines.detach(target, 0xffff_ffff_c100_0040n))).toBe("trampoline-not-attached");
     text.left = 1000;
+    trampolines.detach(target, 0xffff_ffff_c100_0000n);
     for (let i = 0; i < MOST_PROGRAMS; i++)
       trampolines.attach(target, i % 2 ? "entry" : "exit", 0xffff_ffff_c100_0000n + BigInt(i * 64));
     expect(code(() => trampolines.attach(target, "entry", 5n))).toBe("trampoline-too-many");

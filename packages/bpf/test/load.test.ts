@@ -240,6 +240,30 @@ describe.skipIf(!haveClang)("programs from clang", () => {
     }
   });
 
+  test("a helper's address not to be had at any point of compiling: refused, no memory and no code left", () => {
+    const object = readObject(buildObject("maps")),
+      outcomes: string[] = [];
+    for (let given = 0; given < 40 && outcomes.at(-1) !== "loaded"; given++) {
+      const host = plainHost(),
+        text = new FakeText(),
+        packs = new ProgramPacks(text, text, text, noReplication);
+      let asked = 0;
+      const helperAddress = (id: number): bigint | undefined =>
+        asked++ < given ? 0xffff_ffff_8100_0000n + BigInt(id * 16) : undefined;
+      try {
+        new LoadedObject(object, host, { packs, helperAddress }).unload();
+        outcomes.push("loaded");
+      } catch (error) {
+        if (!(error instanceof BpfError)) throw error;
+        outcomes.push(error.code);
+      }
+      expect([given, host.memory.regions()]).toEqual([given, []]);
+      expect([given, packs.report().some(({ usedBytes }) => usedBytes > 0)]).toEqual([given, false]);
+    }
+    // Each program is compiled twice, to be measured and at its place: the second of those was refused, too.
+    expect(outcomes.filter((each) => each === "jit-unsupported").length).toBeGreaterThan(2);
+  });
+
   test("fuzz: flipped instructions of real programs load or are refused; what loads runs without a fault; nothing stays", () => {
     const objects = ["maps", "calls", "packet"].map((name) => readObject(buildObject(name)));
     let ran = 0,
