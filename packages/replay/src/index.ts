@@ -17,11 +17,12 @@ export { AS_LINKED, type LayoutJob, type LayoutRun, measureLayouts } from "./lay
 export { MovableText } from "./layout/movable-text.js";
 export { TextLayout } from "./layout/text-layout.js";
 export { balance, type Balance, type User } from "./measure/balance.js";
-export { betterPolicy } from "./measure/better-policy.js";
+export { betterPolicy, policyAnswer } from "./measure/better-policy.js";
 export { type BpfNodeRun, type Fetches } from "./measure/bpf-node-run.js";
 export { accountOf, CAUSES, leavesOf } from "./measure/causes.js";
 export {
   type BetterPolicy,
+  type PolicyAnswer,
   type CacheState,
   compare,
   type CompareRequest,

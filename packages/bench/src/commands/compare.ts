@@ -3,8 +3,6 @@ import { InputError } from "@kreplica/inputs";
 import { extensions, type KernelPolicy, POLICIES } from "@kreplica/kernel";
 import { singleCopy } from "@kreplica/mm-core";
 import {
-  type BetterPolicy,
-  betterPolicy,
   compare,
   comparePolicies,
   type CompareRequest,
@@ -13,15 +11,19 @@ import {
   type FirstSwitch,
   type KernelJob,
   mixGain,
+  type PolicyAnswer,
+  policyAnswer,
   rateCosts,
 } from "@kreplica/replay";
 import { type Command, Option } from "commander";
 import { type NamedKernels, replayKernel } from "../inputs/replay-kernel.js";
 import { reportedOf } from "../inputs/reported-file.js";
+import { effortOf } from "../effort.js";
 import { isLongRun } from "../inputs/trace-file.js";
 import { chosenTraces } from "../inputs/traces.js";
 import { runJobs } from "../run-jobs.js";
 import { runLayouts } from "../run-layouts.js";
+import { runTogether } from "../run-together.js";
 import { compareDocument } from "../report/documents/compare.js";
 import { machineCompareDocument } from "../report/documents/compare-nodes.js";
 import { compareText } from "../report/compare.js";
@@ -76,6 +78,12 @@ export type CompareOptions = MachineOptions &
   } & PlacesOptions &
   LayoutsOptions &
   MixOptions;
+
+/** Tests of so much effort are brief enough that all policies can be asked of them beside any comparison. */
+const BRIEF = 100_000;
+
+/** Options that say what `comparePolicies` has no choice of. */
+const ONE_POLICY = ["--no-work", "--data-node", "--load", "--pressure"] as const;
 
 /** What is shown of it. */
 interface DetailOptions {
@@ -175,7 +183,7 @@ export function registerCompare(program: Command, context: CommandContext): void
       because: "its cycles are those of a machine whose other CPUs ask for nothing",
     })),
     { option: "--policies", not: "--cpu", because: "which does better is asked of the whole machine" },
-    ...["--no-work", "--data-node", "--load", "--pressure"].map((option) => ({
+    ...ONE_POLICY.map((option) => ({
       option,
       not: "--policies",
       because: "`kreplica policies --compare` has no such choice",
@@ -184,9 +192,10 @@ export function registerCompare(program: Command, context: CommandContext): void
     .addOption(
       new Option(
         "--policies",
-        "run all other policies, too, long tests in part, and say which does better: takes three times as long",
+        "ask of all tests, long ones in part, which policy does better: takes three times as long (default: of those that take a moment)",
       ),
     )
+    .addOption(new Option("--no-policies", "do not ask which policy does better"))
     .addOption(jsonOption())
     .addOption(
       choiceOption("--schema <1|2>", "form of the JSON document: 1 is without nodes and verdict", ["1", "2"], "2"),
@@ -208,7 +217,7 @@ export function registerCompare(program: Command, context: CommandContext): void
         ["kreplica compare --pressure 2000", "other CPUs' data going through the last-level cache"],
         ["kreplica compare --layouts 8", "and how far another place of functions, pages and tables moves each figure"],
         ["kreplica compare --policy text-only", "another design: rodata stays where it was"],
-        ["kreplica compare --policies", "and whether another design does better"],
+        ["kreplica compare --policies", "and whether another design does better, asked of all tests"],
         [
           "kreplica compare --test fork-1 --functions 10 --pages 5",
           "which functions and pages of the text it is about",
@@ -327,16 +336,19 @@ export async function comparison(
     ...(look ? { look } : {}),
     ...(options.dataNode === undefined ? {} : { dataNode: options.dataNode }),
   };
-  const measured = await compare(given, await replayKernel(given), request, (jobs) => runJobs(jobs, context.progress));
+  const replayed = await replayKernel(given);
+  const [measured, policies] = await runTogether(
+    (jobs: Parameters<typeof runJobs>[0]) => runJobs(jobs, context.progress),
+    [(run) => compare(given, replayed, request, run), (run) => answerOf(options.policy, run)],
+  );
   const busy = await busyOf(atOnce, options.dataNode, given, measured, context.progress);
-  const better = options.policies === true ? await betterOf(options.policy) : undefined;
   const firstSwitch = rates?.migrationsPerSecond === undefined ? undefined : await switchOf(options.policy);
   context.progress.stop();
   return {
     ...measured,
     ...(mix ? { mix: mixGain(mix, measured.tests, measured.machine) } : {}),
     ...(rates ? { rates: rateCosts(rates, measured, firstSwitch) } : {}),
-    ...(better === undefined ? {} : { better }),
+    ...(policies ? { policies } : {}),
     ...(busy ? { busy } : {}),
     refused: [...refused, ...measured.refused, ...(busy?.refused ?? [])],
   };
@@ -356,17 +368,38 @@ export async function comparison(
     return compared.policies.find((each) => each.policy === policy)?.firstSwitch;
   }
 
-  async function betterOf(policy: KernelPolicy): Promise<BetterPolicy | null> {
-    const usable = recordings.filter((file) => measured.tests.some((each) => each.file === file));
-    if (usable.length === 0) return null;
-    const policies = [...new Set([...Object.values(POLICIES), ...extensions().policies.values(), policy])];
-    const compared = await comparePolicies(
-      given,
-      await replayKernel(given),
-      { policies, files: usable, isLong: isLongRun },
-      (jobs) => runJobs(jobs, context.progress),
+  /** Which policy does better; undefined where that is not to be asked, or no brief test can say it. */
+  async function answerOf(policy: KernelPolicy, run: Parameters<typeof comparePolicies>[3]): Promise<PolicyAnswer | undefined> {
+    const all = options.policies === true;
+    const files = all ? recordings : askable() ? recordings.filter((file) => effortOf(file) <= BRIEF) : [];
+    if (files.length === 0) return undefined;
+    // One with defects is no answer, whatever it gains.
+    const sound = [...Object.values(POLICIES), ...extensions().policies.values()].filter(
+      ({ defects = [] }) => defects.length === 0,
     );
-    return betterPolicy(compared, policy) ?? null;
+    try {
+      const asked = { policies: [...new Set([...sound, policy])], files, isLong: isLongRun };
+      return policyAnswer(await comparePolicies(given, replayed, asked, run), policy);
+    } catch (error) {
+      // Of recordings that cannot be used the comparison tells itself; who did not ask is not told of a policy that
+      // this machine cannot have.
+      if (!(error instanceof InputError) || all) throw error;
+      return undefined;
+    }
+  }
+
+  /** Whether another policy could be an answer, and would be compared on the same terms. */
+  function askable(): boolean {
+    return (
+      options.policies !== false &&
+      wholeMachine &&
+      options.policy !== singleCopy &&
+      withMemory.length > 1 &&
+      options.work !== false &&
+      options.dataNode === undefined &&
+      load === undefined &&
+      pressure === undefined
+    );
   }
 }
 

@@ -13,7 +13,7 @@ import { mixText } from "./compare-mix.js";
 import { placesText } from "./compare-places.js";
 import { pressureText } from "./compare-pressure.js";
 import { recordedText } from "./compare-recorded.js";
-import { nodesText, shortVerdictText } from "./compare-verdict.js";
+import { nodesText, verdictText } from "./compare-verdict.js";
 import { workText } from "./compare-work.js";
 import { carriedOver, invariantsText, memoryText, whyText } from "./compare.js";
 import {
@@ -48,7 +48,7 @@ export function compareShortText(result: CompareResult, details: Details, screen
   const miscounted = memory.extraBytes !== memory.closedForm || memoryCost.unexplained !== 0;
   const title = `${screen.bold("kreplica compare")}: kernel text and rodata once, against ${wordsOf(policy).design}`;
   return [
-    `${wrap(title, screen.columns).join("\n")}\n` + shortVerdictText(result, screen) + carriedOver(result, screen),
+    `${wrap(title, screen.columns).join("\n")}\n` + verdictText(result, screen) + carriedOver(result, screen),
     shortGains(result, screen) + moreText(details, screen),
     recordedText(result, screen),
     layoutsText(result, screen),

@@ -38,7 +38,6 @@ function verdictForms(result: CompareResult): Forms[] {
   const aFork = fork?.forksAlone === false ? "a fork or exec" : "a fork";
   const whole = `Whole machine, ${countText(cpus, "CPU")}: ${range(gain.cold)} % cold, ${range(gain.hot)} hot`;
   const cost = `Costs ${bytesText(memoryCost.lessFree)} at boot, ${bytesText(process.bytes)} a process`;
-  const alone = `Near text alone: ${percentText(near.cold)} cold, ${percentText(near.hot)} hot.`;
   const error = sampling === undefined ? undefined : `error ${sampling < 0.05 ? "below 0.1" : percentText(sampling)}`;
   return [
     [`${whole}; mean of ${countText(tests, "test")}.`, `${whole}.`, `${whole.replace("Whole machine,", "All")}.`],
@@ -55,10 +54,7 @@ function verdictForms(result: CompareResult): Forms[] {
           `${cost.replace(" at boot", "")}; cycles ${aFork}: ${grouped(fork.cycles.cold)} cold, ${grouped(fork.cycles.hot)} hot.`,
         ]
       : [`${cost}.`],
-    [
-      `${alone} ${otherDesign(result)}`,
-      ...(result.better === undefined ? [`${alone} Another design: --policy NAME.`] : []),
-    ],
+    designForms(result, near),
     error === undefined
       ? ["How sure: the brackets."]
       : [
@@ -72,9 +68,10 @@ function verdictForms(result: CompareResult): Forms[] {
 export const verdictSentences = (result: CompareResult): string[] => verdictForms(result).map(([full]) => full);
 
 /**
- * The same, each in the longest of its forms that fits a line of the screen; title and all, at most six lines of 80.
+ * The same under a title, each in the longest of its forms that fits a line of the screen; title and all, at most six
+ * lines of 80. Nothing where there is no verdict.
  */
-export function shortVerdictText(result: CompareResult, screen: Screen): string {
+export function verdictText(result: CompareResult, screen: Screen): string {
   const forms = verdictForms(result);
   const fitting = (all: Forms): string => all.find((each) => each.length + 2 <= screen.columns) ?? all.at(-1)!;
   return forms.length === 0
@@ -82,10 +79,17 @@ export function shortVerdictText(result: CompareResult, screen: Screen): string 
     : `${screen.bold("Verdict")}\n${forms.map((each) => paragraph(fitting(each), screen)).join("")}`;
 }
 
-/** Which other policy does better, where that was asked. */
-function otherDesign({ better }: CompareResult): string {
-  if (better === undefined) return "Another design: `kreplica compare --policy NAME`.";
-  if (better === null) return "No other policy does better.";
+/** What near text alone gains, and which other policy does better, where that was asked. */
+function designForms({ policies, policy, tests }: CompareResult, near: Record<CacheState, number>): Forms {
+  const alone = `Near text alone: ${percentText(near.cold)} cold, ${percentText(near.hot)} hot.`;
+  const brief = `Near text alone: ${percentText(near.cold)} / ${percentText(near.hot)}.`;
+  if (!policies)
+    return [`${alone} Another design: \`kreplica compare --policy NAME\`.`, `${alone} Another design: --policy NAME.`];
+  const { better, compared } = policies;
+  const all = policies.tests.length === new Set(tests.map(({ file }) => file)).size;
+  const [named, counted] = all ? ["", ""] : [` on ${policies.tests.join(", ")}`, ` on ${countText(policies.tests.length, "short test")}`];
+  if (!better)
+    return [`${alone} No other policy does better${named}.`, `${alone} No other policy does better${counted}.`];
   const { name, coldPercent, hotPercent, movedColdPercent, firstSwitchStores } = better;
   const price =
     movedColdPercent !== undefined
@@ -93,14 +97,14 @@ function otherDesign({ better }: CompareResult): string {
       : firstSwitchStores > 0
         ? `; ${grouped(firstSwitchStores)} stores a first switch`
         : "";
-  return `Better: ${name}, ${percentText(coldPercent)} / ${percentText(hotPercent)}${price}.`;
-}
-
-/** The sentences under a title; nothing where there are none. */
-export function verdictText(result: CompareResult, screen: Screen): string {
-  const sentences = verdictSentences(result);
-  if (sentences.length === 0) return "";
-  return `${screen.bold("Verdict")}\n` + sentences.map((sentence) => paragraph(sentence, screen)).join("");
+  const gains = `${percentText(coldPercent)} / ${percentText(hotPercent)}`;
+  const than = all ? "" : `, ${policy.name} ${percentText(compared.coldPercent)} / ${percentText(compared.hotPercent)}`;
+  return [
+    `${alone} Better${named}: ${name}, ${gains}${price}${than}.`,
+    `${alone} Better${counted}: ${name}, ${gains}${price}.`,
+    `${brief} Better${counted}: ${name}, ${gains}${price}.`,
+    `Better${counted}: ${name}, ${gains}${price}.`,
+  ];
 }
 
 /** Gains of every node, those that are alike in one line; nothing where one CPU alone was looked at. */

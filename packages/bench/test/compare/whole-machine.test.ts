@@ -4,6 +4,7 @@ import { CounterLayout, Kind, type MachineSpec, Source } from "@kreplica/hw-x86"
 import { e52690v3, preset } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import {
+  type BetterPolicy,
   compare,
   type CompareResult,
   type DataOf,
@@ -143,23 +144,48 @@ describe("the whole machine", () => {
     expect(one).toContain("They say nothing of other nodes");
   });
 
-  test("where all policies were compared, the verdict names the better one and its price, on a line of its own; the document its name", () => {
-    const named = { name: "lazy-pgd", coldPercent: 15.1, hotPercent: -10.2 };
-    const price = { movedColdPercent: undefined, firstSwitchStores: 7230 };
-    const sentence = (better: CompareResult["better"]): string =>
-      verdictSentences({ ...all, better: better! }).find((each) => each.startsWith("Near text"))!;
-    for (const better of [
-      { ...named, ...price },
-      { ...named, ...price, movedColdPercent: -14.9 },
-    ])
-      expect(sentence(better).length).toBeLessThanOrEqual(98);
-    expect(sentence({ ...named, ...price })).toMatch(
-      /Better: lazy-pgd, 15\.1 \/ -10\.2; 7,230 stores a first switch\.$/,
-    );
-    expect(sentence({ ...named, ...price, movedColdPercent: -14.9 })).toMatch(/; -14\.9 if moved\.$/);
-    expect(sentence(null)).toMatch(/No other policy does better\.$/);
-    const betterOf = (better: CompareResult["better"]) =>
-      machineCompareDocument({ ...all, better: better! }).verdict!.betterPolicy;
-    expect([betterOf({ ...named, ...price }), betterOf(null), betterOf(undefined)]).toEqual(["lazy-pgd", null, null]);
+  describe("where policies were asked", () => {
+    const lazy = { name: "lazy-pgd", coldPercent: 15.1, hotPercent: -10.2 };
+    const switched = { ...lazy, movedColdPercent: undefined, firstSwitchStores: 7230 };
+    const moved = { ...switched, name: "home-node", movedColdPercent: -14.9 };
+    const compared = { coldPercent: 14.5, hotPercent: -10.7 };
+    const every = [...new Set(all.tests.map(({ test }) => test.name))];
+    const answer = (better: BetterPolicy | null, tests = every): CompareResult => ({
+      ...all,
+      policies: { tests, compared, better },
+    });
+    const line = (result: CompareResult): string => verdictText(result, screen).split("\n")[4]!;
+
+    test("the verdict names the better one and its price, on a line of its own", () => {
+      const brief = ["fork-1", "kill", "mount"];
+      for (const better of [switched, moved, null])
+        for (const tests of [every, brief]) {
+          const text = verdictText(answer(better, tests), screen);
+          expect(text.trim().split("\n")).toHaveLength(6);
+          expect(text).toContain(better?.name ?? "No other policy does better");
+        }
+      expect(line(answer(switched))).toMatch(/Better: lazy-pgd, 15\.1 \/ -10\.2; 7,230 stores a first switch\.$/);
+      expect(line(answer(moved))).toMatch(/Better: home-node, .*; -14\.9 if moved\.$/);
+      expect(line(answer(moved, brief))).toMatch(/Better on 3 short tests: home-node, .*; -14\.9 if moved\.$/);
+      expect(line(answer(null, brief))).toMatch(/No other policy does better on fork-1, kill, mount\.$/);
+    });
+
+    test("in full it names the tests that were asked, where those are fewer, and what the policy compared gains there", () => {
+      const full = (result: CompareResult): string => verdictSentences(result)[3]!;
+      expect(full(answer(moved, ["fork-1", "kill"]))).toMatch(
+        /Better on fork-1, kill: home-node, 15\.1 \/ -10\.2; -14\.9 if moved, per-node 14\.5 \/ -10\.7\.$/,
+      );
+      expect(full(answer(moved))).not.toContain("14.5");
+    });
+
+    test("the document has its name, and the tests", () => {
+      const told = (result: CompareResult) => {
+        const { betterPolicy, betterPolicyTests } = machineCompareDocument(result).verdict!;
+        return [betterPolicy, betterPolicyTests];
+      };
+      expect(told(answer(switched))).toEqual(["lazy-pgd", every]);
+      expect(told(answer(null, ["kill"]))).toEqual([null, ["kill"]]);
+      expect(told(all)).toEqual([null, []]);
+    });
   });
 });

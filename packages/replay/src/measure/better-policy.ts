@@ -1,6 +1,7 @@
 /** Which of all policies does better than the one that was compared, if any does. */
 import type { KernelPolicy } from "@kreplica/kernel";
-import type { BetterPolicy } from "./compare.js";
+import type { BetterPolicy, PolicyAnswer } from "./compare.js";
+import { invariant } from "@kreplica/mm-core";
 import type { ComparedPolicy, PolicyComparison } from "./compare-policies.js";
 
 /**
@@ -38,5 +39,21 @@ export function betterPolicy({ policies }: PolicyComparison, than: KernelPolicy)
     hotPercent: machine.gain.hot.percent,
     movedColdPercent: moved?.gain.cold.percent,
     firstSwitchStores: firstSwitch?.stores ?? 0,
+  };
+}
+
+/**
+ * The same beside what the policy compared gains on the tests that were asked.
+ *
+ * @param comparison of all policies, the one compared among them
+ */
+export function policyAnswer(comparison: PolicyComparison, than: KernelPolicy): PolicyAnswer {
+  const compared = comparison.policies.find(({ policy }) => policy.name === than.name);
+  invariant(compared !== undefined, `${than.name} is not among the policies compared`);
+  const { cold, hot } = compared.machine.gain;
+  return {
+    tests: comparison.tests,
+    compared: { coldPercent: cold.percent, hotPercent: hot.percent },
+    better: betterPolicy(comparison, than) ?? null,
   };
 }

@@ -116,6 +116,16 @@ export interface BetterPolicy {
   readonly firstSwitchStores: number;
 }
 
+/** What asking all policies came to. */
+export interface PolicyAnswer {
+  /** Names of the tests that they were asked of, which may be fewer than were compared. */
+  readonly tests: readonly string[];
+  /** Means of these tests over the whole machine, of the policy compared, percent. */
+  readonly compared: { readonly coldPercent: number; readonly hotPercent: number };
+  /** The policy that does better; null where none does. */
+  readonly better: BetterPolicy | null;
+}
+
 /** Everything the report shows. */
 export interface CompareResult<Job extends KernelJob = KernelJob> {
   readonly job: Job;
@@ -149,8 +159,8 @@ export interface CompareResult<Job extends KernelJob = KernelJob> {
   readonly busy?: BusyCurve;
   /** What was drawn for `layout` in tests and machine; absent unless asked for. */
   readonly layouts?: DrawnLayouts;
-  /** Of all policies the one that does better, null where none does; absent where only one was compared. */
-  readonly better?: BetterPolicy | null;
+  /** Which of all policies does better; absent where they were not asked. */
+  readonly policies?: PolicyAnswer;
   /** What a mix of system calls gains; absent unless asked for. */
   readonly mix?: MixResult;
   /** What so many processes, forks, migrations cost; absent unless asked for. */

@@ -88,8 +88,10 @@ export interface CompareVerdict {
   /** Node with the highest mean over the tests, cold. */
   readonly bestNode: number;
   readonly worstNode: number;
-  /** A policy that does better on this machine; null where none does, or none was compared (--policies). */
+  /** A policy that does better on this machine; null where none does, or none was asked. */
   readonly betterPolicy: string | null;
+  /** Names of the tests that the policies were asked of: all with --policies, else those that take a moment. */
+  readonly betterPolicyTests: readonly string[];
   /**
    * Most by which a gain told from part of a long test differs from the whole's, percentage points, on the CPU looked
    * at; null where nothing was told from a part.
@@ -186,7 +188,8 @@ function verdictOf(result: CompareResult): CompareVerdict | null {
     hotNearPercent: rounded(near.hot),
     bestNode: best.node,
     worstNode: worst.node,
-    betterPolicy: result.better?.name ?? null,
+    betterPolicy: result.policies?.better?.name ?? null,
+    betterPolicyTests: result.policies?.tests ?? [],
     samplingErrorPercent: sampling === undefined ? null : rounded(sampling),
     sentences: verdictSentences(result),
   };
