@@ -1,7 +1,7 @@
 /** Which policy is called better: by how much it must be ahead, and which of several alike. */
 import { type KernelPolicy, POLICIES } from "@kreplica/kernel";
 import { expect, test } from "vitest";
-import { betterPolicy } from "../src/measure/better-policy.js";
+import { betterPolicy, policyAnswer } from "../src/measure/better-policy.js";
 import type { ComparedPolicy, PolicyComparison } from "../src/measure/compare-policies.js";
 
 const gain = (percent: number) => ({ percent, low: percent, high: percent });
@@ -51,4 +51,17 @@ test("its price is told with it: what moved processes lose, or what a first swit
 
 test("a kernel with defects is no answer, whatever it gains", () => {
   expect(better(perNode, row("rfc-v1", [50, 50]))).toBeUndefined();
+});
+
+test("an answer has the tests that were asked, and what the policy compared gains on them", () => {
+  const comparison = (...policies: ComparedPolicy[]) =>
+    ({ policies, tests: ["fork-1", "kill"] }) as unknown as PolicyComparison;
+  const home = row("home-node", [5, 0], { moved: -5 });
+  expect(policyAnswer(comparison(perNode, home), POLICIES["per-node"]!)).toMatchObject({
+    tests: ["fork-1", "kill"],
+    compared: { coldPercent: 4, hotPercent: -1 },
+    better: { name: "home-node" },
+  });
+  expect(policyAnswer(comparison(perNode), POLICIES["per-node"]!).better).toBeNull();
+  expect(() => policyAnswer(comparison(home), POLICIES["per-node"]!)).toThrow("per-node");
 });

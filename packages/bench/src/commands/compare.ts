@@ -369,7 +369,10 @@ export async function comparison(
   }
 
   /** Which policy does better; undefined where that is not to be asked, or no brief test can say it. */
-  async function answerOf(policy: KernelPolicy, run: Parameters<typeof comparePolicies>[3]): Promise<PolicyAnswer | undefined> {
+  async function answerOf(
+    policy: KernelPolicy,
+    run: Parameters<typeof comparePolicies>[3],
+  ): Promise<PolicyAnswer | undefined> {
     const all = options.policies === true;
     const files = all ? recordings : askable() ? recordings.filter((file) => effortOf(file) <= BRIEF) : [];
     if (files.length === 0) return undefined;

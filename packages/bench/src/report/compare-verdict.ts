@@ -80,14 +80,16 @@ export function verdictText(result: CompareResult, screen: Screen): string {
 }
 
 /** What near text alone gains, and which other policy does better, where that was asked. */
-function designForms({ policies, policy, tests }: CompareResult, near: Record<CacheState, number>): Forms {
+function designForms({ policies, tests }: CompareResult, near: Record<CacheState, number>): Forms {
   const alone = `Near text alone: ${percentText(near.cold)} cold, ${percentText(near.hot)} hot.`;
   const brief = `Near text alone: ${percentText(near.cold)} / ${percentText(near.hot)}.`;
   if (!policies)
     return [`${alone} Another design: \`kreplica compare --policy NAME\`.`, `${alone} Another design: --policy NAME.`];
   const { better, compared } = policies;
   const all = policies.tests.length === new Set(tests.map(({ file }) => file)).size;
-  const [named, counted] = all ? ["", ""] : [` on ${policies.tests.join(", ")}`, ` on ${countText(policies.tests.length, "short test")}`];
+  const [named, counted] = all
+    ? ["", ""]
+    : [` on ${policies.tests.join(", ")}`, ` on ${countText(policies.tests.length, "short test")}`];
   if (!better)
     return [`${alone} No other policy does better${named}.`, `${alone} No other policy does better${counted}.`];
   const { name, coldPercent, hotPercent, movedColdPercent, firstSwitchStores } = better;
@@ -98,12 +100,14 @@ function designForms({ policies, policy, tests }: CompareResult, near: Record<Ca
         ? `; ${grouped(firstSwitchStores)} stores a first switch`
         : "";
   const gains = `${percentText(coldPercent)} / ${percentText(hotPercent)}`;
-  const than = all ? "" : `, ${policy.name} ${percentText(compared.coldPercent)} / ${percentText(compared.hotPercent)}`;
+  // Beside the gains of all tests, those of fewer would be taken for more than they are: by how much it is ahead.
+  const ahead = `by ${percentText(coldPercent - compared.coldPercent)} / ${percentText(hotPercent - compared.hotPercent)}`;
+  if (all) return [`${alone} Better: ${name}, ${gains}${price}.`, `${brief} Better: ${name}, ${gains}${price}.`];
   return [
-    `${alone} Better${named}: ${name}, ${gains}${price}${than}.`,
-    `${alone} Better${counted}: ${name}, ${gains}${price}.`,
-    `${brief} Better${counted}: ${name}, ${gains}${price}.`,
-    `Better${counted}: ${name}, ${gains}${price}.`,
+    `${alone} Better${named}: ${name}, ${gains}, ${ahead}${price}.`,
+    `${alone} Better${counted}: ${name}, ${ahead}${price}.`,
+    `${brief} Better${counted}: ${name}, ${ahead}${price}.`,
+    `Better${counted}: ${name}, ${ahead}${price}.`,
   ];
 }
 
