@@ -94,6 +94,17 @@ const interpretedOnly = {
   },
 };
 
+/** The page plays a recording one reference at a time and asks for no batch: what makes their binaries is not sent. */
+const withoutBatches = {
+  name: "without-batches",
+  setup({ onLoad }) {
+    onLoad({ filter: /\/batch\/access-batch\.ts$/ }, () => ({
+      contents: "export const batchOf = () => undefined;",
+      loader: "ts",
+    }));
+  },
+};
+
 const icedInWorkers = {
   name: "iced-in-workers",
   setup({ onLoad }) {
@@ -138,14 +149,14 @@ export async function buildSite(target = join(folder, "dist/site")) {
     format: "esm",
     banner: { js: '"use strict";(()=>{' },
     footer: { js: "})();" },
-    plugins: [interpretedOnly, icedWhenAsked],
+    plugins: [interpretedOnly, withoutBatches, icedWhenAsked],
   });
   await build({
     ...script,
     // In place of the worker once a file of one's own is opened. Its readers' WebAssembly is waited for: a module.
     entryPoints: { "file-worker": "src/page/file-worker.ts" },
     format: "esm",
-    plugins: [interpretedOnly, icedInWorkers],
+    plugins: [interpretedOnly, withoutBatches, icedInWorkers],
   });
   await build({
     ...script,
@@ -187,7 +198,7 @@ async function firstOf(target) {
     target: "es2022",
     conditions: ["@kreplica/source"],
     // Of no use to it: nothing is disassembled before somebody looks into a page.
-    plugins: [interpretedOnly, icedWhenAsked],
+    plugins: [interpretedOnly, withoutBatches, icedWhenAsked],
     logLevel: "warning",
   });
   writeFileSync(outfile, outputFiles[0].contents);
