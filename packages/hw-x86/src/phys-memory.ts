@@ -5,7 +5,9 @@
  *   frame  31 .. 9 | 8 .. 0
  *          chunk   | frame in chunk     directory[chunk] -> chunk number -> slots[number << 9 | frame in chunk] -> arena[slot << 10 | word]
  *
- * Slot 0 is the page of zeros; a slot with several references is read-only. The directory has a word for each 2 MiB up
+ * Slot 0 is the page of zeros; a slot with several references is read-only. What a frame was promised to hold
+ * ({@link SparseMemory.defer}) has a slot, too, but stands there as its complement until somebody looks: nothing was
+ * put into it yet, and the host gave no page for it. The directory has a word for each 2 MiB up
  * to the end of memory, which the host gives no page for until it is written; frames beyond that end (devices) have a
  * Map of their own. Three loads to any word: the walker makes two or more of these for every translation.
  */
@@ -25,11 +27,21 @@ const MEDIUM = 0x800;
 /** 16 TiB: the frames that fit 32 bits. */
 const LIMIT = 1n << 44n;
 
+/** Slot of a word of `slots`, whether it was filled or not. */
+const slotIn = (word: number): number => (word < 0 ? ~word : word);
+
 const doubled = <T extends Int32Array | Uint32Array>(array: T, make: (length: number) => T): T => {
   const larger = make(array.length * 2);
   larger.set(array);
   return larger;
 };
+
+/** Bytes of frames that are asked for when somebody looks. */
+interface Deferral {
+  readonly firstSlot: number;
+  readonly endSlot: number;
+  readonly read: (nth: number, into: Uint8Array) => void;
+}
 
 /**
  * Physical memory in host memory: frames share host storage until one of them is written, untouched ones take none.
@@ -55,6 +67,9 @@ export class SparseMemory implements PhysMemory {
   private nextFree = new Int32Array(FIRST_SLOTS);
   private freeSlot = 0;
   private slotCount = 1;
+  private readonly deferrals: Deferral[] = [];
+  /** By slot, 1 while its bytes were not asked for; as long as the last slot that was deferred. */
+  private waiting = new Uint8Array(0);
   /**
    * Counts whatever may move a frame's bytes to another place or make it share one: until it changes,
    * {@link window} holds.
@@ -77,7 +92,7 @@ export class SparseMemory implements PhysMemory {
   }
 
   read32(frame: number, word: number): number {
-    return this.arena[(this.slots[this.place(frame)]! << 10) | word]! >>> 0;
+    return this.arena[(this.slotAt(this.place(frame)) << 10) | word]! >>> 0;
   }
 
   write32(frame: number, word: number, value: number): void {
@@ -86,7 +101,7 @@ export class SparseMemory implements PhysMemory {
   }
 
   nextEntry(table: number, first: number, last: number): number {
-    const slot = this.slots[this.place(table)]!;
+    const slot = this.slotAt(this.place(table));
     if (slot === 0) return last + 1;
     const { arena } = this;
     const page = slot << 10;
@@ -96,9 +111,10 @@ export class SparseMemory implements PhysMemory {
   }
 
   nextDifference(table: number, other: number, first: number, last: number): number {
-    const mine = this.slots[this.place(table)]!;
-    const theirs = this.slots[this.place(other)]!;
-    if (mine === theirs) return last + 1;
+    const [one, two] = [this.place(table), this.place(other)];
+    if (slotIn(this.slots[one]!) === slotIn(this.slots[two]!)) return last + 1;
+    const mine = this.slotAt(one);
+    const theirs = this.slotAt(two);
     const { arena } = this;
     const end = (last << 1) + 2;
     let word = first << 1;
@@ -117,7 +133,7 @@ export class SparseMemory implements PhysMemory {
 
   /** Index in {@link words} of a frame's first word, to read. Hot. */
   firstWord(frame: number): number {
-    return this.slots[this.place(frame)]! << 10;
+    return this.slotAt(this.place(frame)) << 10;
   }
 
   /** The same to write one or two words: counts a write. Hot. */
@@ -126,7 +142,7 @@ export class SparseMemory implements PhysMemory {
   }
 
   window(frame: number, write: boolean): FrameWindow | undefined {
-    const slot = this.slots[this.place(frame)]!;
+    const slot = this.slotAt(this.place(frame));
     if (write && (slot === 0 || this.references[slot] !== 1)) return undefined;
     return {
       bytes: this.bytes,
@@ -139,9 +155,10 @@ export class SparseMemory implements PhysMemory {
   }
 
   copyFrame(from: number, to: number): void {
-    const slot = this.slots[this.place(from)]!;
+    const word = this.slots[this.place(from)]!;
+    const slot = slotIn(word);
     if (slot !== 0) this.references[slot]!++;
-    this.replace(to, slot);
+    this.replace(to, word);
   }
 
   clearFrame(frame: number): void {
@@ -149,18 +166,34 @@ export class SparseMemory implements PhysMemory {
   }
 
   equalFrames(a: number, b: number): boolean {
-    const slotA = this.slots[this.place(a)]!;
-    const slotB = this.slots[this.place(b)]!;
-    if (slotA === slotB) return true;
+    const [placeA, placeB] = [this.place(a), this.place(b)];
+    if (slotIn(this.slots[placeA]!) === slotIn(this.slots[placeB]!)) return true;
+    const slotA = this.slotAt(placeA);
+    const slotB = this.slotAt(placeB);
     for (let word = 0; word < 1024; word++) {
       if (this.arena[(slotA << 10) | word] !== this.arena[(slotB << 10) | word]) return false;
     }
     return true;
   }
 
+  defer(first: number, frames: number, read: (nth: number, into: Uint8Array) => void): void {
+    const firstSlot = this.slotCount;
+    const endSlot = firstSlot + frames;
+    while (endSlot * 1024 > this.arena.length) this.growArena();
+    while (endSlot > this.references.length) this.growReferences();
+    const waiting = new Uint8Array(endSlot);
+    waiting.set(this.waiting);
+    waiting.fill(1, firstSlot);
+    this.waiting = waiting;
+    this.references.fill(1, firstSlot, endSlot);
+    this.slotCount = endSlot;
+    this.deferrals.push({ firstSlot, endSlot, read });
+    for (let nth = 0; nth < frames; nth++) this.replace(first + nth, ~(firstSlot + nth));
+  }
+
   readBytes(physical: bigint, bytes: Uint8Array): void {
     this.eachPiece(physical, bytes.length, (frame, offset, at, length) => {
-      const slot = this.slots[this.place(frame)]!;
+      const slot = this.slotAt(this.place(frame));
       const start = slot * PAGE_BYTES + offset;
       bytes.set(this.bytes.subarray(start, start + length), at);
     });
@@ -222,6 +255,24 @@ export class SparseMemory implements PhysMemory {
     return (number << 9) | (frame & 511);
   }
 
+  /** Slot of a place, filled. Hot. */
+  private slotAt(place: number): number {
+    const slot = this.slots[place]!;
+    return slot < 0 ? this.fill(place) : slot;
+  }
+
+  /** Asks for the bytes of a deferred slot, where no other frame that shares it has. */
+  private fill(place: number): number {
+    const slot = ~this.slots[place]!;
+    if (this.waiting[slot] === 1) {
+      const { firstSlot, read } = this.deferrals.find(({ endSlot }) => slot < endSlot)!;
+      read(slot - firstSlot, this.bytes.subarray(slot * PAGE_BYTES, (slot + 1) * PAGE_BYTES));
+      this.waiting[slot] = 0;
+    }
+    this.slots[place] = slot;
+    return slot;
+  }
+
   /** The same, in a chunk of its own. */
   private ownPlace(frame: number): number {
     const place = this.place(frame);
@@ -244,7 +295,7 @@ export class SparseMemory implements PhysMemory {
   private writable(frame: number): number {
     const place = this.ownPlace(frame);
     this.versions[place]!++;
-    const slot = this.slots[place]!;
+    const slot = this.slotAt(place);
     if (slot !== 0 && this.references[slot] === 1) return slot;
     this.moves++;
     const own = this.takeSlot();
@@ -254,13 +305,16 @@ export class SparseMemory implements PhysMemory {
     return own;
   }
 
-  private replace(frame: number, slot: number): void {
+  /** @param word what is to stand in `slots` */
+  private replace(frame: number, word: number): void {
     this.moves++;
     const place = this.ownPlace(frame);
-    const old = this.slots[place]!;
-    this.slots[place] = slot;
+    const old = slotIn(this.slots[place]!);
+    this.slots[place] = word;
     this.versions[place]!++;
     if (old !== 0 && --this.references[old]! === 0) {
+      // Whoever takes it fills it; nobody is left to look at what was deferred.
+      if (old < this.waiting.length) this.waiting[old] = 0;
       this.nextFree[old] = this.freeSlot;
       this.freeSlot = old;
     }
@@ -271,10 +325,20 @@ export class SparseMemory implements PhysMemory {
     const larger = new Int32Array(
       (slots < MEDIUM ? slots * 2 : slots < LARGE_STEP ? LARGE_STEP : slots + LARGE_STEP) * 1024,
     );
-    larger.set(this.arena);
+    // What was not filled yet is to stay without a page of the host's.
+    for (let from = 0, slot = 0; slot <= this.slotCount; slot++) {
+      if (slot !== this.slotCount && this.waiting[slot] !== 1) continue;
+      if (slot > from) larger.set(this.arena.subarray(from << 10, slot << 10), from << 10);
+      from = slot + 1;
+    }
     this.arena = larger;
     this.bytes = new Uint8Array(larger.buffer);
     this.halves = new Uint16Array(larger.buffer);
+  }
+
+  private growReferences(): void {
+    this.references = doubled(this.references, (length) => new Int32Array(length));
+    this.nextFree = doubled(this.nextFree, (length) => new Int32Array(length));
   }
 
   private takeSlot(): number {
@@ -283,10 +347,7 @@ export class SparseMemory implements PhysMemory {
     else {
       slot = this.slotCount++;
       if (slot * 1024 === this.arena.length) this.growArena();
-      if (slot === this.references.length) {
-        this.references = doubled(this.references, (length) => new Int32Array(length));
-        this.nextFree = doubled(this.nextFree, (length) => new Int32Array(length));
-      }
+      if (slot === this.references.length) this.growReferences();
     }
     this.references[slot] = 1;
     return slot;

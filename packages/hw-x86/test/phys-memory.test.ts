@@ -86,3 +86,80 @@ test("an address outside 16 TiB is refused", () => {
   memory.write64((1n << 44n) - 8n, 5n);
   expect(memory.read64((1n << 44n) - 8n)).toBe(5n);
 });
+
+describe("deferred frames", () => {
+  /** Frames 10 to 13 deferred, and which of them were asked for. */
+  function deferred(): { readonly memory: SparseMemory; readonly asked: number[] } {
+    const memory = new SparseMemory([{ id: 0, memoryBytes: GIGABYTE }]);
+    const asked: number[] = [];
+    memory.defer(10, 4, (nth, into) => {
+      asked.push(nth);
+      into.fill(nth + 1);
+    });
+    return { memory, asked };
+  }
+
+  test("are asked for at the first look, one at a time and once, however many frames share them", () => {
+    const { memory, asked } = deferred();
+    memory.copyFrame(11, 100);
+    memory.copyFrame(100, 101);
+    expect([10, 11, 12, 13, 100].map((frame) => memory.version(frame))).toEqual([1, 1, 1, 1, 1]);
+    expect(memory.equalFrames(11, 101)).toBe(true);
+    expect(memory.nextDifference(11, 100, 0, 511)).toBe(512);
+    expect(asked).toEqual([]);
+    expect([101, 11, 100].map((frame) => memory.read32(frame, 7))).toEqual([0x0202_0202, 0x0202_0202, 0x0202_0202]);
+    expect(asked).toEqual([1]);
+    memory.write32(100, 0, 5);
+    expect([100, 101, 11].map((frame) => memory.read32(frame, 0))).toEqual([5, 0x0202_0202, 0x0202_0202]);
+    expect(asked).toEqual([1]);
+  });
+
+  test("are asked for by each way to look at them", () => {
+    const ways: ((memory: SparseMemory) => unknown)[] = [
+      (memory) => memory.read32(12, 0),
+      (memory) => memory.words[memory.firstWord(12)],
+      (memory) => memory.words[memory.firstWordToWrite(12)],
+      (memory) => memory.window(12, false)!.words[memory.window(12, false)!.base / 4],
+      (memory) => memory.window(12, true)!.words[memory.window(12, true)!.base / 4],
+      (memory) => Number(memory.read64(0xc000n) & 0xffff_ffffn),
+      (memory) => (memory.nextEntry(12, 0, 511) === 0 ? 0x0303_0303 : undefined),
+      (memory) => (memory.nextDifference(12, 500, 0, 511) === 0 ? 0x0303_0303 : undefined),
+      (memory) => (memory.nextDifference(500, 12, 0, 511) === 0 ? 0x0303_0303 : undefined),
+      (memory) => (memory.equalFrames(12, 500) ? undefined : 0x0303_0303),
+      (memory) => (memory.equalFrames(500, 12) ? undefined : 0x0303_0303),
+    ];
+    for (const way of ways) {
+      const { memory, asked } = deferred();
+      expect(way(memory), String(way)).toBe(0x0303_0303);
+      expect(asked).toEqual([2]);
+    }
+  });
+
+  test("are never asked for where nobody is left who could look", () => {
+    const { memory, asked } = deferred();
+    memory.copyFrame(10, 100);
+    for (const frame of [10, 100, 11, 12, 13]) memory.clearFrame(frame);
+    // Their storage goes to others.
+    for (let frame = 200; frame < 210; frame++) memory.write32(frame, 3, frame);
+    for (let frame = 1000; frame < 2000; frame++) memory.write32(frame, 3, frame);
+    expect(asked).toEqual([]);
+    expect(Array.from({ length: 10 }, (_, n) => memory.read32(200 + n, 3))).toEqual([
+      200, 201, 202, 203, 204, 205, 206, 207, 208, 209,
+    ]);
+    expect([0, 1, 2, 4, 1023].map((word) => memory.read32(205, word))).toEqual([0, 0, 0, 0, 0]);
+  });
+
+  test("keep what was looked at, and what was not, where storage grows", () => {
+    const { memory, asked } = deferred();
+    memory.read32(11, 0);
+    for (let frame = 1000; frame < 4000; frame++) memory.write32(frame, 0, frame);
+    expect(asked).toEqual([1]);
+    expect([10, 11, 12, 13].map((frame) => memory.read32(frame, 1023))).toEqual([
+      0x0101_0101, 0x0202_0202, 0x0303_0303, 0x0404_0404,
+    ]);
+    memory.defer(5000, 3000, (nth, into) => into.fill(nth & 0xff));
+    expect([11, 2500, 5000, 5077, 7999].map((frame) => memory.read32(frame, 0) & 0xffff)).toEqual([
+      0x0202, 2500, 0, 0x4d4d, 0xb7b7,
+    ]);
+  });
+});

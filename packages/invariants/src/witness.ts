@@ -31,6 +31,16 @@ export interface StepSeen {
   readonly copyFrames: number;
 }
 
+/** The image by pages, as a CPU's node sees it. */
+interface ImageSeen {
+  readonly frames: Float64Array;
+  readonly flags: Uint8Array;
+  /** Times each frame had been written. */
+  readonly versions: Float64Array;
+  /** A word of each page in place of its bytes; of text and rodata, which nothing writes meanwhile, none. */
+  readonly words: Float64Array;
+}
+
 /** What can only be seen while booting, recorded at the end of each step and judged later. */
 export class BootWitness {
   /** Each step that was done, in order. */
@@ -43,7 +53,7 @@ export class BootWitness {
   readonly changeByReplication: string[] = [];
   /** Times each page of rodata had been written when it was made read-only. */
   rodataVersions: number[] = [];
-  private before: { frames: Float64Array; flags: Uint8Array; words: Float64Array } | undefined;
+  private before: ImageSeen | undefined;
 
   /** Adds itself to the boot's steps. Call before the first. */
   static of(kernel: Watched): BootWitness {
@@ -75,7 +85,16 @@ export class BootWitness {
     return witness;
   }
 
-  private constructor(private readonly kernel: Watched) {}
+  private readonly constant: readonly { readonly first: number; readonly end: number }[];
+
+  private constructor(private readonly kernel: Watched) {
+    const { image } = kernel;
+    const page = (address: bigint): number => pagesBetween(image.stext, address).pages;
+    this.constant = [
+      { first: 0, end: page(image.etext) },
+      { first: page(image.startRodata), end: page(image.endRodata) },
+    ];
+  }
 
   /** Whether an address is a CPU's TSS page in the direct map, the one part of a unit user mode maps. */
   isTaskState(address: bigint): boolean {
@@ -130,8 +149,8 @@ export class BootWitness {
     );
   }
 
-  /** The image as the booting CPU's node sees it: flags, and a word of each page in place of its bytes. */
-  private look(): { frames: Float64Array; flags: Uint8Array; words: Float64Array } {
+  /** The image as the booting CPU's node sees it. */
+  private look(): ImageSeen {
     const { image, layout, entries, machine, options, view } = this.kernel;
     const pages = pagesBetween(image.stext, image.end).pages;
     const root = view.kernelRoot(machine.nodeOfCpu(options.bootCpu));
@@ -141,8 +160,26 @@ export class BootWitness {
     });
     return {
       ...found,
-      words: Float64Array.from(found.frames, (frame, page) => entries.memory.read32(frame, (page * 7) & 1023)),
+      versions: Float64Array.from(found.frames, (frame) => entries.memory.version(frame)),
+      words: Float64Array.from(found.frames, (frame, page) =>
+        this.isConstant(page) ? 0 : entries.memory.read32(frame, (page * 7) & 1023),
+      ),
     };
+  }
+
+  /**
+   * Text and rodata, by pages of the image. Their bytes are compared, not read: memory may not have asked for them yet.
+   */
+  private isConstant(page: number): boolean {
+    return this.constant.some(({ first, end }) => page >= first && page < end);
+  }
+
+  /** Whether a page has the bytes it had, wherever it lies now. */
+  private hasItsBytes(page: number, before: ImageSeen, after: ImageSeen): boolean {
+    const { memory } = this.kernel.entries;
+    if (!this.isConstant(page)) return after.words[page] === before.words[page];
+    const [was, is] = [before.frames[page]!, after.frames[page]!];
+    return memory.version(was) === before.versions[page] && memory.equalFrames(was, is);
   }
 
   private afterClone(): void {
@@ -156,7 +193,7 @@ export class BootWitness {
     if (!before) return;
     const after = this.look();
     after.flags.forEach((flags, page) => {
-      if (flags !== before.flags[page] || after.words[page] !== before.words[page]) {
+      if (flags !== before.flags[page] || !this.hasItsBytes(page, before, after)) {
         this.changeByReplication.push(
           `page ${page} of the image has other ${flags !== before.flags[page] ? "flags" : "bytes"} on the booting CPU's node than before`,
         );

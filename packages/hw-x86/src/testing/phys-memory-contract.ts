@@ -4,7 +4,8 @@
  *
  * Promised: what was written is read, in words and in bytes, little end first; a frame that nobody wrote reads as zero;
  * a copy and its source stay apart afterwards; frames are equal when their bytes are; a table is searched for what it
- * holds, and compared with another, entry by entry; a change of a frame's bytes shows in its version, and a frame that
+ * holds, and compared with another, entry by entry; what was deferred is read as if it had been written, whatever was
+ * copied, written or compared before anybody looked; a change of a frame's bytes shows in its version, and a frame that
  * nobody wrote keeps its own; runs ascend and owners follow them; addresses outside 0..2^44 are refused.
  *
  * Left to the implementation: what a write of many bytes adds to a version, what it costs the host, and frames that
@@ -40,6 +41,12 @@ const stepOn = (frames: readonly Frame[]) => {
     }),
     fc.record({ op: fc.constant("copy" as const), from: frame, to: frame }),
     fc.record({ op: fc.constant("clear" as const), frame }),
+    fc.record({
+      op: fc.constant("defer" as const),
+      frame: fc.constantFrom(...(neighbours.length > 0 ? neighbours : frames)),
+      frames: fc.integer({ min: 1, max: neighbours.length > 0 ? 2 : 1 }),
+      seed: fc.nat(200),
+    }),
     fc.record({
       op: fc.constant("bytes" as const),
       frame: fc.constantFrom(...(neighbours.length > 0 ? neighbours : frames)),
@@ -120,6 +127,17 @@ export function physMemoryContract(
         } else if (each.op === "clear") {
           memory.clearFrame(each.frame);
           written = model.write(BigInt(each.frame) * PAGE, new Uint8Array(PAGE_BYTES));
+        } else if (each.op === "defer") {
+          const page = (nth: number): Uint8Array =>
+            Uint8Array.from({ length: PAGE_BYTES }, (_, n) => (n % 9 < 4 ? 0 : each.seed + nth + n));
+          const at = BigInt(each.frame) * PAGE;
+          const pages = Array.from({ length: each.frames }, (_, nth) => page(nth));
+          if (memory.defer) memory.defer(each.frame, each.frames, (nth, into) => into.set(pages[nth]!));
+          else pages.forEach((bytes, nth) => memory.writeBytes(at + BigInt(nth) * PAGE, bytes));
+          written = model.write(
+            at,
+            pages.flatMap((bytes) => [...bytes]),
+          );
         } else if (each.op === "bytes") {
           const at = BigInt(each.frame) * PAGE + BigInt(each.offset);
           memory.writeBytes(at, each.bytes);

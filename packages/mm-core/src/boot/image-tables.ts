@@ -15,21 +15,31 @@ import { KERNEL_TABLE_BITS, TABLE_BITS } from "../tables/protection.js";
 const IMAGE_LEAF = Bit.Present | Bit.Writable | Bit.Accessed | Bit.Dirty | Bit.PageSize | Bit.Global;
 
 /**
- * Puts the image's bytes where it was loaded. Pages of data, bss and brk stay zero: the model keeps no kernel
- * variables.
+ * Puts the image's bytes where it was loaded; memory that can wait is told where they are to be had. Pages of data, bss
+ * and brk stay zero: the model keeps no kernel variables.
  */
 export function loadImage(context: BuildContext): number {
   const { image, layout, machine } = context;
+  const { memory } = machine;
   const page = new Uint8Array(PAGE_BYTES);
   let pages = 0;
   for (const [start, end] of [
     [image.stext, image.etext],
     [image.startRodata, image.endRodata],
   ] as const) {
-    for (let address = start; address < end; address += PAGE) {
-      image.readPage(address, page);
-      machine.memory.writeBytes(layout.imagePhysical + (address - image.stext), page);
-      pages++;
+    const count = Number((end - start + PAGE - 1n) / PAGE);
+    const first = layout.imagePhysical + (start - image.stext);
+    const at = (nth: number): bigint => start + BigInt(nth) * PAGE;
+    pages += count;
+    if (memory.defer && first % PAGE === 0n) {
+      memory.defer(Number(first / PAGE), count, (nth, into) => {
+        image.readPage(at(nth), into);
+      });
+      continue;
+    }
+    for (let nth = 0; nth < count; nth++) {
+      image.readPage(at(nth), page);
+      memory.writeBytes(first + BigInt(nth) * PAGE, page);
     }
   }
   return pages;
