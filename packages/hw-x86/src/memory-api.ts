@@ -66,8 +66,8 @@ export interface PhysMemory {
   /** Hot. The same to write one or two words; increments {@link version} of the frame. */
   firstWordToWrite?(frame: Frame): number;
   /**
-   * Writes whole frames whose bytes are asked for when somebody first looks at one, of it or of a copy: most of a
-   * kernel's text nobody ever looks at. A memory without it is written at once.
+   * Writes whole frames whose bytes are asked for when somebody first looks at one, of it or of a copy: most of a large
+   * program nobody ever looks at. A memory without it is written at once.
    * @param first @param frames so many from it on; each counts as written once
    * @param read puts the 4096 bytes of the nth of them into an array of zeroes; gives the same whenever it is asked
    */

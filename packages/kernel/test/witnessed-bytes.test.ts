@@ -42,7 +42,9 @@ describe.each([0, 2])("with CPU %i booting", (cpu) => {
         const frame = view.replicaFrame(imageAddress(parts.layout, address), node) ?? at(parts, address);
         entries.memory.write32(frame, word, ~entries.memory.read32(frame, word));
       });
-      expect(broken(kernel)).toEqual([`page ${page} of the image has other bytes on the booting CPU's node than before`]);
+      expect(broken(kernel)).toEqual([
+        `page ${page} of the image has other bytes on the booting CPU's node than before`,
+      ]);
     }
   });
 });
