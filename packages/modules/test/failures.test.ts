@@ -3,25 +3,13 @@ import { describe, expect, test } from "vitest";
 import { type AddressRange, PAGE } from "@kreplica/hw-x86/api";
 import { TextUsers } from "@kreplica/mm-core/api";
 import { SetMemory, SetMemoryError } from "@kreplica/set-memory/api";
-import { ModuleError, ModulePatcher, readModule, type LoadedModule } from "../src/index.js";
+import { ModulePatcher, readModule, type LoadedModule } from "../src/index.js";
 import { tinyModule, type TinyModule } from "../src/testing.js";
 import { loaderKernel, type LoaderKernel } from "./support/kernel.js";
+import { nothingLeft, refusal } from "./support/refused.js";
 
 const load = (kernel: LoaderKernel, options: TinyModule = {}): LoadedModule =>
   kernel.loader.load(readModule(tinyModule(options)), 0);
-const refusal = (act: () => unknown): string => {
-  try {
-    act();
-  } catch (error) {
-    if (error instanceof ModuleError) return `${error.code} ${error.errno}`;
-    throw error;
-  }
-  return "none";
-};
-const nothingLeft = (kernel: LoaderKernel): void => {
-  kernel.vm.purge();
-  expect([kernel.vm.counters.used, kernel.vm.counters.areas, kernel.loader.loaded.length]).toEqual([0, 0, 0]);
-};
 /** Runs with every change of permissions refused, as where a large leaf cannot be split for want of a frame. */
 function withoutPermissions(kernel: LoaderKernel, act: () => void): void {
   const setMemory = kernel.assembly.get(SetMemory);

@@ -5,7 +5,6 @@ import { checkAreas, type VmArea } from "@kreplica/vmalloc";
 import {
   checkModules,
   layoutModule,
-  ModuleError,
   modulePolicy,
   placements,
   readModule,
@@ -16,6 +15,7 @@ import {
 } from "../src/index.js";
 import { tinyHost, tinyModule, type TinyModule } from "../src/testing.js";
 import { loaderKernel, type LoaderKernel } from "./support/kernel.js";
+import { nothingLeft, refusal } from "./support/refused.js";
 
 const file = (options: TinyModule = {}) => readModule(tinyModule(options));
 const load = (kernel: LoaderKernel, options: TinyModule = {}, node = 0): LoadedModule =>
@@ -24,22 +24,7 @@ const findings = (kernel: LoaderKernel): string[] =>
   [...checkModules({ ...kernel, vmalloc: kernel.vm }), ...checkAreas({ ...kernel, vmalloc: kernel.vm })].map(
     ({ id, detail }) => `${id}: ${detail}`,
   );
-const refusal = (act: () => unknown): string => {
-  try {
-    act();
-  } catch (error) {
-    if (error instanceof ModuleError) return `${error.code} ${error.errno}`;
-    throw error;
-  }
-  return "none";
-};
 const types = (module: LoadedModule): MemoryType[] => [...module.memories.keys()];
-const nothingLeft = (kernel: LoaderKernel): void => {
-  kernel.vm.purge();
-  expect([kernel.vm.counters.used, kernel.vm.counters.areas, kernel.loader.loaded.length]).toEqual([0, 0, 0]);
-  for (const node of [0, 1]) expect(kernel.allocator.usedFrames(node, "module")).toBe(0);
-  expect(kernel.tables.tooEarly).toEqual([]);
-};
 
 describe.each([[[0]], [[0, 1]], [[1, 3]], [[0, 1, 2]]])("on holders %j", (holders) => {
   test("text and rodata get a copy each, nothing else does; init goes, ro_after_init is sealed, all comes back", () => {

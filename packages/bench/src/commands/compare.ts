@@ -82,9 +82,6 @@ export type CompareOptions = MachineOptions &
 /** Tests of so much effort are brief enough that all policies can be asked of them beside any comparison. */
 const BRIEF = 100_000;
 
-/** Options that say what `comparePolicies` has no choice of. */
-const ONE_POLICY = ["--no-work", "--data-node", "--load", "--pressure"] as const;
-
 /** What is shown of it. */
 interface DetailOptions {
   readonly schema: "1" | "2";
@@ -183,7 +180,7 @@ export function registerCompare(program: Command, context: CommandContext): void
       because: "its cycles are those of a machine whose other CPUs ask for nothing",
     })),
     { option: "--policies", not: "--cpu", because: "which does better is asked of the whole machine" },
-    ...ONE_POLICY.map((option) => ({
+    ...["--no-work", "--data-node", "--load", "--pressure"].map((option) => ({
       option,
       not: "--policies",
       because: "`kreplica policies --compare` has no such choice",
