@@ -57,6 +57,7 @@ const REPORTS: readonly (readonly string[])[] = [
   ["policies"],
   ["policies", "--measure", ...TINY],
   ["policies", "--compare", ...TINY, "--test", "fork-1"],
+  ["policies", "--compare", ...TINY, "--test", "kill", "--policy", "on-demand:copy"],
   ["boot", ...TINY],
   ["boot", ...TINY, "--policy", "rfc-v1", "--pti", "on"],
   ["tables", ...TINY],

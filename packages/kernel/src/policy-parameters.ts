@@ -55,7 +55,7 @@ function rangeIn(text: string, what: "node" | "page", count: number): readonly [
 const MODULES_ONCE = modulePolicy("local, no copies", placements.local, replications.none);
 
 const COPY_UNPRICED =
-  "What a copy costs that comes while the kernel runs is in no figure: its cycles, and the memory it takes after the boot.";
+  "What a copy costs that comes while the kernel runs is in no figure here, its cycles and the memory it takes after the boot: `kreplica policies --compare` runs one.";
 
 /** By policy. */
 export const PARAMETERS: Readonly<Record<string, PolicyParameter>> = {

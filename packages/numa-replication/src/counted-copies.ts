@@ -66,12 +66,17 @@ export class CountedCopies implements DemandCopies {
 
   counted(node: NodeId, cycles: number): DemandOutcome | undefined {
     const holder = this.view.nearest(node);
-    if (holder === this.view.master || this.boot.reached !== "running") return undefined;
+    if (!this.copiesTo(holder)) return undefined;
     if (this.blocks.has(holder)) return cycles < this.keep && this.giveBack(holder) ? "given back" : "kept";
     const waited = this.waited(holder) + cycles;
     this.waiting.set(holder, waited);
     if (waited < this.price(holder)) return "waits";
     return this.give(holder) ? "copied" : "refused";
+  }
+
+  /** Not to the master, nor to a node that another's tables serve, nor before the kernel runs. */
+  private copiesTo(node: NodeId): boolean {
+    return node !== this.view.master && this.view.nearest(node) === node && this.boot.reached === "running";
   }
 
   waited(node: NodeId): number {
@@ -92,13 +97,14 @@ export class CountedCopies implements DemandCopies {
     return true;
   }
 
-  /** @returns false where memory is refused or text is being written; nothing is changed then */
-  private give(node: NodeId): boolean {
-    const blocks = this.users.writing ? undefined : this.take(node);
+  give(node: NodeId, copied?: (from: Frame, to: Frame) => void): boolean {
+    if (!this.copiesTo(node) || this.blocks.has(node) || this.users.writing) return false;
+    const blocks = this.take(node);
     if (!blocks) return false;
     const frames = blocks.flatMap(({ first, order }) => Array.from({ length: 1 << order }, (_, nth) => first + nth));
     frames.forEach((frame, page) => {
       this.context.entries.memory.copyFrame(this.original + page, frame);
+      copied?.(this.original + page, frame);
     });
     if (!this.lead(node, blocks, (page) => frames[page]!, false)) {
       this.release(blocks);

@@ -1,6 +1,6 @@
 /** Copies that come and go while the kernel runs: interface and tokens. */
 import { token } from "@kreplica/di";
-import type { NodeId } from "@kreplica/hw-x86/api";
+import type { Frame, NodeId } from "@kreplica/hw-x86/api";
 
 /** What a count came to: the node has no copy and waits on, got one, was refused one, has one, or gave it back. */
 export type DemandOutcome = "waits" | "copied" | "refused" | "kept" | "given back";
@@ -15,6 +15,13 @@ export interface DemandCopies {
    * @returns undefined for a node that runs the master's tables, and before the kernel runs: nothing is counted
    */
   counted(node: NodeId, cycles: number): DemandOutcome | undefined;
+  /**
+   * A node gets a copy of its own now, whatever it has waited.
+   * @param node that has tables of its own
+   * @param copied told of each page of text behind its copying, while the direct map still lets both be accessed
+   * @returns whether it came; not where there is one, where memory is refused, or while text is being written
+   */
+  give(node: NodeId, copied?: (from: Frame, to: Frame) => void): boolean;
   /**
    * Memory is wanted: a node's copy goes, whatever it saves.
    * @returns whether it went; not where there is none, or while text is being written

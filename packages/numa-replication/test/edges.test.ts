@@ -354,6 +354,27 @@ describe("booted", () => {
     expect(demand.counted(1, 999 + pages)).toBe("waits");
   });
 
+  test("a copy that is asked for comes at once, told page by page; none to the master, none before the boot, none twice", () => {
+    const kernel = make(whenItPays({ price: () => 1000, keep: 0 }));
+    const demand = kernel.assembly.get(DemandCopies);
+    expect(demand.give(1)).toBe(false);
+    kernel.boot.run();
+    expect(demand.give(0)).toBe(false);
+    const told: [number, number][] = [];
+    expect(demand.counted(1, 7)).toBe("waits");
+    expect(demand.give(1, (from, to) => told.push([from, to]))).toBe(true);
+    const { view, layout, image } = kernel;
+    const { pages } = pagesBetween(image.stext, image.etext);
+    const frames = (node: number): number[] =>
+      Array.from({ length: pages }, (_, page) =>
+        view.replicaFrame(imageAddress(layout, image.stext) + BigInt(page) * PAGE, node)!,
+      );
+    expect(told).toEqual(frames(1).map((to, page) => [frames(0)[page], to]));
+    expect(view.copyHolders).toEqual([0, 1]);
+    expect([demand.give(1), demand.waited(1)]).toEqual([false, 0]);
+    expect([demand.giveBack(1), demand.give(1)]).toEqual([true, true]);
+  });
+
   test("a copy is of text that nobody can write by the direct map while it is one", () => {
     const kernel = make(whenItPays({ price: () => 1, keep: 0 }));
     kernel.boot.run();

@@ -35,6 +35,8 @@ export {
   type ColdHot,
   type ComparedPolicy,
   comparePolicies,
+  type CopyStep,
+  type DemandCopy,
   type FirstSwitch,
   type PoliciesRequest,
   type PolicyComparison,

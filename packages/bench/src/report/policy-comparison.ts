@@ -1,5 +1,5 @@
 /** All policies side by side, gain and cost, as a table. Values in, text out. */
-import type { ColdHot, ComparedPolicy, Gain, PolicyComparison, WholeMachine } from "@kreplica/replay";
+import type { ColdHot, ComparedPolicy, DemandCopy, Gain, PolicyComparison, WholeMachine } from "@kreplica/replay";
 import { heading, paragraph, renderTable, right, type Screen } from "./terminal.js";
 import { countText, grouped } from "./units.js";
 
@@ -16,8 +16,26 @@ const cycleCells = (cycles: ColdHot | undefined): string[] => [
   orNone(cycles?.hot ?? 0, grouped),
 ];
 
-function rowsOf(each: ComparedPolicy): string[][] {
-  const { policy, cost, machine, forkCycles, firstSwitch, moved } = each;
+/** Of a copy that comes while the kernel runs: how large, what its coming and going take, what a run has of it. */
+const COPY_COLUMNS = [
+  right("copy\nMiB"),
+  right("comes\ncold"),
+  right("\nhot"),
+  right("goes\ncold"),
+  right("\nhot"),
+  right("a run\nsaves\ncold"),
+  right("\n\nhot"),
+];
+
+const copyCells = (copy: DemandCopy | undefined): string[] => [
+  orNone(copy?.bytes ?? 0, (bytes) => (bytes / 2 ** 20).toFixed(1)),
+  ...cycleCells(copy?.comes.cycles),
+  ...cycleCells(copy?.goes.cycles),
+  ...cycleCells(copy?.saved),
+];
+
+function rowsOf(each: ComparedPolicy, copies: boolean): string[][] {
+  const { policy, cost, machine, forkCycles, firstSwitch, demandCopy, moved } = each;
   return [
     [
       policy.name,
@@ -27,14 +45,24 @@ function rowsOf(each: ComparedPolicy): string[][] {
       ...cycleCells(forkCycles),
       orNone(firstSwitch?.stores ?? 0, grouped),
       ...cycleCells(firstSwitch?.cycles),
+      ...(copies ? copyCells(demandCopy) : []),
     ],
-    ...(moved ? [["... moved", ...gainCells(moved), ...Array.from({ length: 7 }, () => "")]] : []),
+    ...(moved
+      ? [
+          [
+            "... moved",
+            ...gainCells(moved),
+            ...Array.from({ length: 7 + (copies ? COPY_COLUMNS.length : 0) }, () => ""),
+          ],
+        ]
+      : []),
   ];
 }
 
 export function policyComparisonText(comparison: PolicyComparison, screen: Screen): string {
   const { job, policies, tests, share } = comparison;
   const { spec, levels, pti, where } = job;
+  const copies = policies.some(({ demandCopy }) => demandCopy !== undefined);
   return (
     heading(
       "Policies side by side:",
@@ -55,8 +83,9 @@ export function policyComparisonText(comparison: PolicyComparison, screen: Scree
         right("switch\nstores"),
         right("\ncold"),
         right("\nhot"),
+        ...(copies ? COPY_COLUMNS : []),
       ],
-      policies.flatMap(rowsOf),
+      policies.flatMap((each) => rowsOf(each, copies)),
       screen,
     ) +
     "\n" +
@@ -64,6 +93,7 @@ export function policyComparisonText(comparison: PolicyComparison, screen: Scree
       `Gains of one copy's cycles, mean over all CPUs and of ${countText(tests.length, "test")} (${tests.join(", ")}); low..high over all uncertain costs. ` +
         "Costs are what a policy adds to a single copy: bytes after boot and of a process on one node, cycles of a fork, stores and cycles of a first switch. " +
         switchText(comparison, where.cpu) +
+        copyText(policies, where.cpu) +
         sharedText(policies) +
         (share < 1
           ? "Long tests are told from an eighth of them, everywhere: `kreplica compare --policy NAME` runs them whole on one CPU, and says how far off an eighth is. "
@@ -84,6 +114,22 @@ function switchText({ policies }: PolicyComparison, cpu: number): string {
       ? `... moved: the same tests by processes that have moved from the node with the farthest copy, and go on running that copy (${moved.join(", ")}). `
       : "")
   );
+}
+
+function copyText(policies: readonly ComparedPolicy[], cpu: number): string {
+  const told = policies.filter(({ demandCopy }) => demandCopy !== undefined);
+  if (told.length === 0) return "";
+  const { test } = told[0]!.demandCopy!;
+  return (
+    `Copy: of all text, on CPU ${cpu}'s node, while the kernel runs, and back again: each line read from the master's memory and stored to the node's, the entries, the interrupts, and what that displaces for a run of ${test} behind it, in no gain of the table; beside it what a run of ${test} takes less with the copy than with the master's text. ` +
+    told.map(({ policy, demandCopy }) => paidText(policy.name, demandCopy!)).join("")
+  );
+}
+
+/** After how many runs with cold caches it has paid. */
+function paidText(name: string, { comes, goes, saved }: DemandCopy): string {
+  const runs = Math.ceil((comes.cycles.cold + goes.cycles.cold) / saved.cold);
+  return `${name}: ${saved.cold > 0 ? `coming and going are worth it from ${countText(runs, "cold run")} on` : "it never pays"}. `;
 }
 
 function sharedText(policies: readonly ComparedPolicy[]): string {

@@ -3,6 +3,7 @@
  * node and one that has moved included. Long recordings are run in part everywhere.
  */
 import { account } from "@kreplica/hw-x86";
+import { PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { InputError } from "@kreplica/inputs";
 import { type KernelPolicy, replicates } from "@kreplica/kernel";
 import { invariant, singleCopy } from "@kreplica/mm-core";
@@ -10,6 +11,7 @@ import type { Arrival } from "./arrival.js";
 import type { CompareRequest, JobRunner } from "./compare.js";
 import { dataBeside } from "./node-classes.js";
 import { cycleAccount } from "./cycle-account.js";
+import type { CopyRuns, Counted } from "./demand-runs.js";
 import type { NodeRun } from "./elsewhere.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
 import { type KernelJob, jobKernel } from "./kernel-job.js";
@@ -39,6 +41,29 @@ export interface FirstSwitch {
   readonly repeated: boolean;
 }
 
+/** What it costs that a node gets its copy of text while the kernel runs, and gives it back, and what it has of it. */
+export interface DemandCopy {
+  readonly bytes: number;
+  /** Cycles that the node has to have waited for it. */
+  readonly price: number;
+  /** Reading and storing all of it, its entries, the interrupts, and what that displaces for the test behind it. */
+  readonly comes: CopyStep;
+  /** Entries, interrupts, walks, displaced lines. */
+  readonly goes: CopyStep;
+  /** Cycles that a run of the test takes less with the copy than with the master's text. */
+  readonly saved: ColdHot;
+  readonly test: string;
+}
+
+/** A step of a copy on demand. */
+export interface CopyStep {
+  /** Entries of 8 bytes. */
+  readonly stores: number;
+  /** Of tables, by which leaves were divided for it. */
+  readonly tablesCleared: number;
+  readonly cycles: ColdHot;
+}
+
 /** A policy beside a single copy. */
 export interface ComparedPolicy {
   readonly policy: KernelPolicy;
@@ -50,6 +75,8 @@ export interface ComparedPolicy {
   readonly forkCycles: ColdHot | undefined;
   /** On the CPU looked at, of a process made on the node whose copy is farthest; undefined where all use one copy. */
   readonly firstSwitch: FirstSwitch | undefined;
+  /** Of the node of the CPU looked at; undefined where copies do not come on demand. */
+  readonly demandCopy: DemandCopy | undefined;
   /** Gains of processes that run away from the node that made them, where they go on running its text. */
   readonly moved: WholeMachine | undefined;
 }
@@ -136,6 +163,7 @@ export async function comparePolicies(
         machine: whole(false),
         forkCycles: forkCycles(pairs, given),
         firstSwitch: firstSwitch(pairs, runs, given),
+        demandCopy: demandCopy(pairs, given),
         moved: runs.roams ? whole(true) : undefined,
       };
     }),
@@ -182,6 +210,7 @@ function jobsOf(
     alignment: "patch-06",
     file,
     inPart: true,
+    demand: true,
     ...group,
   }));
 }
@@ -251,5 +280,31 @@ function firstSwitch(pairs: readonly Pair[], runs: PolicyRuns, given: KernelJob)
     cycles: { cold: more("cold"), hot: more("hot") },
     test,
     repeated: arrival.repeated,
+  };
+}
+
+/** Told on the same test as a fork where it was recorded, else on the first that was run whole. */
+function demandCopy(pairs: readonly Pair[], given: KernelJob): DemandCopy | undefined {
+  const executed = pairs.flatMap(({ perNode: { test, demand } }) => (demand ? [{ test, demand }] : []));
+  const found = executed.find(({ test }) => test.key === "fork1") ?? executed[0];
+  if (!found) return undefined;
+  const { pages, price, comes, goes, ...runs } = found.demand;
+  const cycles = (counters: Float64Array): number => account(counters, given.spec, nodeIndexOf(given)).cycles;
+  const less = (one: Counted, other: Counted): ColdHot => ({
+    cold: cycles(one.cold) - cycles(other.cold),
+    hot: cycles(one.hot) - cycles(other.hot),
+  });
+  const step = (copying: CopyRuns, behind: Counted): CopyStep => ({
+    stores: copying.work.entryStores,
+    tablesCleared: copying.work.tablesCleared,
+    cycles: less(copying, behind),
+  });
+  return {
+    bytes: pages * PAGE_BYTES,
+    price,
+    comes: step(comes, runs.with),
+    goes: step(goes, runs.without),
+    saved: less(runs.without, runs.with),
+    test: found.test.name,
   };
 }

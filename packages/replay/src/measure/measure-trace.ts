@@ -3,7 +3,7 @@
  * are plain data, so that it can run in a worker.
  */
 import type { MachineSpec } from "@kreplica/hw-x86";
-import { boot, type PolicyChoice, policyOf } from "@kreplica/kernel";
+import { boot, type Kernel, type PolicyChoice, policyOf } from "@kreplica/kernel";
 import { singleCopy } from "@kreplica/mm-core";
 import { type TraceStatistics, type TraceTest } from "@kreplica/trace";
 import { rightlyBlaming } from "../replay/blame.js";
@@ -11,6 +11,7 @@ import type { RecordedRun } from "../replay/load.js";
 import type { Carried } from "../replay/other-kernel.js";
 import type { ReplayKernel } from "../replay/replay-kernel.js";
 import { SampledRun, shareOf, wholeOf } from "../replay/sampled-run.js";
+import { type DemandRuns, demandRuns, onDemand } from "./demand-runs.js";
 import { type NodeRun, runElsewhere } from "./elsewhere.js";
 import { type LocatedCycles, LocatedReplayer } from "../replay/located-replayer.js";
 import { pricingOf } from "./causes.js";
@@ -44,6 +45,8 @@ export interface TraceJob extends KernelJob {
   readonly alsoPriced?: readonly MachineSpec[];
   /** Long recordings are run in part on the first CPU, as they are elsewhere. */
   readonly inPart?: boolean;
+  /** Where copies come on demand, one's coming and going on the first CPU is executed, too. */
+  readonly demand?: boolean;
 }
 
 /** One recording on one kernel. */
@@ -76,10 +79,12 @@ export interface TraceMeasurement extends HotCold {
   readonly carried?: Carried;
   /** Whose text the cycles went to, by {@link CAUSES}; undefined unless asked for. */
   readonly located?: { readonly cold: LocatedCycles; readonly hot: LocatedCycles };
+  /** What {@link TraceJob.demand} asked for; undefined where copies do not come on demand, or none comes here. */
+  readonly demand?: DemandRuns | undefined;
 }
 
 /** A measurement before anything is run elsewhere. */
-export type KernelMeasurement = Omit<TraceMeasurement, "elsewhere">;
+export type KernelMeasurement = Omit<TraceMeasurement, "elsewhere" | "demand">;
 
 /**
  * Measures a recording on kernels booted for it, so that no measurement depends on those before it. It is decoded once
@@ -185,16 +190,18 @@ function measured(
     return measurement;
   });
   // Behind the others, whose figures must be what they are without.
-  const runs = elsewhere.map((there) => {
+  const recording = { spec, pressure: job.pressure, seed: job.seed, workload, vcpu, guest };
+  const kernelsAt = (there: Where): Kernel[] => {
     const common = kernelAt(there);
-    return runElsewhere(
-      { spec, pressure: job.pressure, seed: job.seed, workload, vcpu, guest },
-      there,
-      policies.map((choice) => common.with({ policy: policyOf(choice) })),
-    );
-  });
+    return policies.map((choice) => common.with({ policy: policyOf(choice) }));
+  };
+  const runs = elsewhere.map((there) => runElsewhere(recording, there, kernelsAt(there)));
+  const demand = kernelsAt(where).map((each) =>
+    job.demand === true && onDemand(each.policy) ? demandRuns(recording, where, each) : undefined,
+  );
   return measurements.map((each, nth) => ({
     ...each,
     elsewhere: each.unaligned ? [] : runs.map((run) => run[nth]!),
+    ...(each.unaligned || !demand[nth] ? {} : { demand: demand[nth] }),
   }));
 }

@@ -8,7 +8,7 @@ import { addressOfFrame, BATCH_REGION, type Cpu, type CpuId, type ReferenceBatch
 import { type Booted, RECORDED_PCID, runsShortNoOps } from "@kreplica/kernel";
 import { invariant, InvariantError } from "@kreplica/mm-core";
 import { countDemand } from "./demand-count.js";
-import { type ArrivalWork, ReplicationWork, type WorkDone, workSince } from "./replication-work.js";
+import { type ArrivalWork, type CopyChange, ReplicationWork, type WorkDone, workSince } from "./replication-work.js";
 import type { PlacePage } from "./program-builder.js";
 import { CHUNK, Control, Op, type Program, type ProgramPage, Region, SHORT_NO_OPS } from "./program.js";
 
@@ -110,6 +110,8 @@ export class Replayer {
   private readonly pti: boolean;
   private readonly shortNoOps: boolean;
   private readonly work: ReplicationWork;
+  /** False: a kernel whose copies come on demand hears of no run, so that they come and go by hand alone. */
+  countsDemand = true;
 
   /**
    * @param cpu runs the measured virtual CPU
@@ -154,7 +156,7 @@ export class Replayer {
     this.retire(workload);
     const after = this.bank.snapshot(this.cpu);
     const counters = difference(before, after);
-    countDemand(this.booted, this.cpu, counters, workload.share);
+    if (this.countsDemand) countDemand(this.booted, this.cpu, counters, workload.share);
     return {
       counters,
       secondHalf: difference(half, after),
@@ -183,6 +185,27 @@ export class Replayer {
     const arrived = difference(before, this.bank.snapshot(this.cpu));
     const run = this.run(workload);
     return { ...run, counters: run.counters.map((count, at) => count + arrived[at]!), arrival };
+  }
+
+  /**
+   * As {@link run}, with what it takes that the CPU's node gets a copy of text, or gives it back, in the counters: the
+   * CPU enters the kernel for it, and does all of it itself.
+   * @returns undefined, and nothing is run, where the copy does not come, or go
+   */
+  runOnCopy(workload: Workload, change: CopyChange): (Run & { readonly copying: WorkDone }) | undefined {
+    this.select(this.measured);
+    const before = this.bank.snapshot(this.cpu);
+    const { cpu, kernelRoot } = this.runner(this.measured);
+    const { privilege, cr3 } = cpu;
+    cpu.privilege = 0;
+    if (this.pti) cpu.writeCr3(kernelRoot);
+    const copying = this.work.copyText(change, cpu);
+    if (!copying) return undefined;
+    cpu.privilege = privilege;
+    if (this.pti) cpu.writeCr3(cr3 | (kernelRoot & KEEP));
+    const done = difference(before, this.bank.snapshot(this.cpu));
+    const run = this.run(workload);
+    return { ...run, counters: run.counters.map((count, at) => count + done[at]!), copying };
   }
 
   /** Plays what is left up to a place, and adds what its windows count. @returns the place */

@@ -13,8 +13,8 @@
  */
 import type { AddressRange, Cpu } from "@kreplica/hw-x86/api";
 import type { Frame, NodeId } from "@kreplica/hw-x86/api";
-import type { Booted } from "@kreplica/kernel";
-import { type AddressSpace, invariant, type ReplicaTraffic } from "@kreplica/mm-core";
+import { type Booted, DemandCopies } from "@kreplica/kernel";
+import { type AddressSpace, CpuState, invariant, type ReplicaTraffic } from "@kreplica/mm-core";
 import { type KernelVisit, VisitKind } from "./kernel-visit.js";
 import { Op, type Program, Region } from "./program.js";
 
@@ -33,6 +33,9 @@ export interface ArrivalWork {
   /** A PGD made was given what the recorded kernel does beside it, instructions included: the run had one to repeat. */
   readonly repeated: boolean;
 }
+
+/** A node's copy of text comes, or goes. */
+export type CopyChange = "comes" | "goes";
 
 const LINES = 64;
 /** Of a recorded top-level slot's address, by the levels of the recorded kernel. */
@@ -111,6 +114,42 @@ export class ReplicationWork implements ReplicaTraffic {
     if (creation) this.repeatFor(made.length, creation.visit, creation.program);
     cpu.region = region;
     return { work: workSince(before, this.done), repeated: creation !== undefined };
+  }
+
+  /**
+   * Does on a CPU what it takes that its node's copy of text comes or goes, on demand or not: each line read where the
+   * master has it and stored to the node's memory, the entries, the interrupts to all others. The instructions that
+   * move lines are left out, as wide moves make them few; so is the allocator, which takes 2 MiB at a time.
+   * @returns undefined where it does not come, or go; nothing is done then
+   */
+  copyText(change: CopyChange, cpu: Cpu): WorkDone | undefined {
+    const { assembly, entries, view } = this.booted;
+    const demand = assembly.get(DemandCopies);
+    const state = assembly.get(CpuState);
+    const before = this.done;
+    const stores = entries.replicaStores;
+    const { region } = cpu;
+    const { current } = state;
+    this.cpu = cpu;
+    this.lastLoad = this.lastStore = -1;
+    cpu.region = Region.Replication;
+    state.current = cpu.id;
+    const node = view.nearest(cpu.node);
+    const done = this.heard(() =>
+      change === "comes" ? demand.give(node, (from, to) => this.copyPage(from, to)) : demand.giveBack(node),
+    );
+    state.current = current;
+    cpu.region = region;
+    if (!done) return undefined;
+    this.stored += entries.replicaStores - stores;
+    return workSince(before, this.done);
+  }
+
+  private copyPage(from: Frame, to: Frame): void {
+    for (let line = 0; line < LINES; line++) {
+      this.issue(this.direct, from, line, false);
+      this.issue(this.direct, to, line, true);
+    }
   }
 
   private repeatFor(further: number, visit: KernelVisit, program: Program): void {

@@ -1,5 +1,5 @@
 /** What `kreplica policies --compare --json` prints: schema kreplica.policies/2, a row a policy. */
-import type { ColdHot, ComparedPolicy, PolicyComparison, PolicyCost, WholeMachine } from "@kreplica/replay";
+import type { ColdHot, ComparedPolicy, DemandCopy, PolicyComparison, PolicyCost, WholeMachine } from "@kreplica/replay";
 import { rounded } from "./compare.js";
 import type { ListedPolicy } from "./policies.js";
 
@@ -30,6 +30,8 @@ export interface ComparedPolicyRow extends ListedPolicy {
   readonly forkCycles: PolicyCycles | null;
   /** Of a process that comes to a node; null where all nodes use one copy. */
   readonly firstSwitch: FirstSwitchFigures | null;
+  /** Of the node of the CPU looked at; null where copies do not come on demand. */
+  readonly demandCopy: DemandCopyFigures | null;
   /** Gain for processes that have moved and go on running the text of the node that made them; null where none do. */
   readonly movedGain: PolicyGain | null;
 }
@@ -66,6 +68,34 @@ export interface FirstSwitchFigures {
   readonly repeated: boolean;
 }
 
+/**
+ * A copy of all text that comes while the kernel runs, on the node of the CPU looked at. All of it is executed; none is
+ * in the gains.
+ */
+export interface DemandCopyFigures {
+  /** Of memory, while it is there. */
+  readonly bytes: number;
+  /** Cycles that the node has to have waited for it. */
+  readonly price: number;
+  /** It is read, stored, and the node's leaves lead to it. */
+  readonly comes: CopyStepFigures;
+  /** The leaves lead to the master's text again. */
+  readonly goes: CopyStepFigures;
+  /** Cycles that a run of the test takes less with it than with the master's text; negative: more. */
+  readonly saved: PolicyCycles;
+  /** Name of the test that ran behind it. */
+  readonly test: string;
+}
+
+/** A step of it, what it displaces for a run of the test behind it included. */
+export interface CopyStepFigures {
+  /** Entries of 8 bytes. */
+  readonly stores: number;
+  /** Tables of 4 KiB that were cleared, to divide leaves. */
+  readonly tablesCleared: number;
+  readonly cycles: PolicyCycles;
+}
+
 /** A plain value, ready for JSON. */
 export const comparedPoliciesDocument = ({
   job: { spec, levels, pti },
@@ -90,7 +120,17 @@ const rowOf = (each: ComparedPolicy): ComparedPolicyRow => ({
   cost: each.cost,
   forkCycles: each.forkCycles ? cyclesOf(each.forkCycles) : null,
   firstSwitch: each.firstSwitch ? { ...each.firstSwitch, cycles: cyclesOf(each.firstSwitch.cycles) } : null,
+  demandCopy: each.demandCopy ? copyOf(each.demandCopy) : null,
   movedGain: each.moved ? gainOf(each.moved) : null,
+});
+
+const copyOf = ({ bytes, price, comes, goes, saved, test }: DemandCopy): DemandCopyFigures => ({
+  bytes,
+  price: rounded(price),
+  comes: { ...comes, cycles: cyclesOf(comes.cycles) },
+  goes: { ...goes, cycles: cyclesOf(goes.cycles) },
+  saved: cyclesOf(saved),
+  test,
 });
 
 const cyclesOf = ({ cold, hot }: ColdHot): PolicyCycles => ({ cold: rounded(cold), hot: rounded(hot) });
