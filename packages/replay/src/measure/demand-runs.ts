@@ -1,6 +1,6 @@
 /**
- * What it costs that a node gets its copy of text while the kernel runs, and that it gives it back: each executed before
- * a run, on the CPU that was measured, beside runs without the copy and with it.
+ * What it costs that a node gets its copy of text while the kernel runs, and that it gives it back: each executed
+ * before a run, on the CPU that was measured, beside runs without the copy and with it.
  */
 import { pagesBetween } from "@kreplica/hw-x86/api";
 import { boot, DemandCopies, type Kernel, type KernelPolicy } from "@kreplica/kernel";
