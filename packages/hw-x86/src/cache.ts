@@ -17,6 +17,7 @@
  * the ways themselves are in order, way 0 used last: one pass shifts the tags it skips and at the same time finds the
  * line or throws the last one out; state bits shift in one operation. Either way empty ways come last.
  */
+import { moved } from "./moved.js";
 import { Pattern } from "./bit-patterns.js";
 import type { CoreCache } from "./parts.js";
 import type { CacheSpec } from "./spec.js";
@@ -42,12 +43,6 @@ export const promoted = (order: number, way: number): number => {
   const zero = (other - Pattern.Nibbles) & ~other & Pattern.NibbleTops;
   const upTo = ((zero & -zero) << 1) - 1;
   return (order & ~upTo) | ((order << 4) & upTo) | way;
-};
-
-/** @returns the second array, with what the first has */
-export const moved = <T extends Int32Array | Uint16Array | Uint8Array>(from: T, to: T): T => {
-  to.set(from);
-  return to;
 };
 
 /** One set-associative cache of 64-byte lines: tags and two state bits each, no data. True LRU; allocates nothing. */

@@ -12,10 +12,12 @@ import { batchOf, type BatchedThread } from "./batch/access-batch.js";
 import { Control } from "./batch/places.js";
 import type { Cpu, ReferenceBatch } from "./machine-api.js";
 import type { PhysMemory } from "./memory-api.js";
+import { SparseMemory } from "./phys-memory.js";
 import { ThreadRegisters } from "./registers.js";
 import { MISS, Tag, regionAt } from "./tlb.js";
 import { Context, Denial, Thread } from "./literals.js";
 import { FaultBit } from "./fault-bit.js";
+import { Walker } from "./walker.js";
 import { type CounterLayout, Kind } from "./counters.js";
 
 const LOAD = 0;
@@ -280,6 +282,11 @@ export class HardwareThread extends ThreadRegisters implements Cpu, BatchedThrea
     control[Control.FetchFrame] = this.fetchFrame;
     control[Control.Frame] = this.frame;
     control[Control.CodeKept] = core.tlbs.codeKept;
+    const { walker } = this;
+    control[Control.WalkRoot] = walker.root;
+    control[Control.WalkLevels] = walker.levels;
+    control[Control.WalkReserved] = walker instanceof Walker ? walker.reserved : 0;
+    control[Control.Globals] = this.globals ? -1 : 0;
   }
 
   leaveBatch(control: Int32Array): void {
@@ -291,6 +298,12 @@ export class HardwareThread extends ThreadRegisters implements Cpu, BatchedThrea
     this.fetchFrame = control[Control.FetchFrame]!;
     this.frame = control[Control.Frame]!;
     this.followBatch(control);
+  }
+
+  get walkedInBatch(): SparseMemory | undefined {
+    const { walker } = this;
+    const ours = walker instanceof Walker && walker.memory instanceof SparseMemory;
+    return ours ? (walker.memory as SparseMemory) : undefined;
   }
 
   translateForBatch(control: Int32Array, lo: number, hi: number, access: number): number {

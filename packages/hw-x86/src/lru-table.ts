@@ -6,23 +6,38 @@
  *   newer[slot], older[slot]       ring in order of use through slot 0: older[0] is the newest, newer[0] the oldest
  */
 import { Pattern } from "./bit-patterns.js";
+import { moved } from "./moved.js";
+
 /** Second key of an empty slot. */
 const EMPTY = -1;
 
 /** What {@link LruTable.lookup} returns when the key is not there. */
 export const NO_SLOT = 0;
 
+/** Byte offsets in a buffer of a table's arrays. */
+export interface LruPlaces {
+  readonly value: number;
+  readonly extra: number;
+  readonly key: number;
+  readonly tag: number;
+  readonly chain: number;
+  readonly buckets: number;
+  readonly newer: number;
+  readonly older: number;
+}
+
 export class LruTable {
   /** Values, by slot. */
-  readonly value: Int32Array;
-  readonly extra: Int32Array;
-  private readonly key: Int32Array;
-  private readonly tag: Int32Array;
-  private readonly chain: Int16Array;
-  private readonly buckets: Int16Array;
-  private readonly newer: Int16Array;
-  private readonly older: Int16Array;
-  private readonly shift: number;
+  value: Int32Array;
+  extra: Int32Array;
+  private key: Int32Array;
+  private tag: Int32Array;
+  private chain: Int16Array;
+  private buckets: Int16Array;
+  private newer: Int16Array;
+  private older: Int16Array;
+  /** What is shifted out of a key's hash to get its bucket. */
+  readonly shift: number;
 
   /** @param capacity 1 to 16384 entries */
   constructor(readonly capacity: number) {
@@ -38,6 +53,35 @@ export class LruTable {
     this.buckets = new Int16Array(1 << bits);
     this.newer = new Int16Array(capacity + 1).map((_, slot) => (slot === 0 ? capacity : slot - 1));
     this.older = new Int16Array(capacity + 1).map((_, slot) => (slot === capacity ? 0 : slot + 1));
+  }
+
+  /** Decides where its arrays lie elsewhere. @param place gives so many bytes a place */
+  placesBy(place: (bytes: number) => number): LruPlaces {
+    const { value, extra, key, tag, chain, buckets, newer, older } = this;
+    return {
+      value: place(value.byteLength),
+      extra: place(extra.byteLength),
+      key: place(key.byteLength),
+      tag: place(tag.byteLength),
+      chain: place(chain.byteLength),
+      buckets: place(buckets.byteLength),
+      newer: place(newer.byteLength),
+      older: place(older.byteLength),
+    };
+  }
+
+  /** Goes on in another buffer. */
+  moveTo(buffer: ArrayBuffer, to: LruPlaces): void {
+    const words = (from: Int32Array, at: number): Int32Array => moved(from, new Int32Array(buffer, at, from.length));
+    const slots = (from: Int16Array, at: number): Int16Array => moved(from, new Int16Array(buffer, at, from.length));
+    this.value = words(this.value, to.value);
+    this.extra = words(this.extra, to.extra);
+    this.key = words(this.key, to.key);
+    this.tag = words(this.tag, to.tag);
+    this.chain = slots(this.chain, to.chain);
+    this.buckets = slots(this.buckets, to.buckets);
+    this.newer = slots(this.newer, to.newer);
+    this.older = slots(this.older, to.older);
   }
 
   /** Visits every entry, in no order. Off the access path. */

@@ -30,6 +30,10 @@ const LIMIT = 1n << 44n;
 /** Slot of a word of `slots`, whether it was filled or not. */
 const slotIn = (word: number): number => (word < 0 ? ~word : word);
 
+/** Slots of the arena after one of so many. */
+const slotsAfter = (slots: number): number =>
+  slots < MEDIUM ? slots * 2 : slots < LARGE_STEP ? LARGE_STEP : slots + LARGE_STEP;
+
 const doubled = <T extends Int32Array | Uint32Array>(array: T, make: (length: number) => T): T => {
   const larger = make(array.length * 2);
   larger.set(array);
@@ -75,6 +79,8 @@ export class SparseMemory implements PhysMemory {
    * {@link window} holds.
    */
   moves = 0;
+  /** Its pages lie in a buffer that others use as well: from {@link moveTo} on, until they outgrow it. */
+  lent = false;
   private readonly eight = new Uint8Array(8);
   private readonly eightView = new DataView(this.eight.buffer);
 
@@ -320,20 +326,42 @@ export class SparseMemory implements PhysMemory {
     }
   }
 
-  private growArena(): void {
-    const slots = this.arena.length / 1024;
-    const larger = new Int32Array(
-      (slots < MEDIUM ? slots * 2 : slots < LARGE_STEP ? LARGE_STEP : slots + LARGE_STEP) * 1024,
-    );
-    // What was not filled yet is to stay without a page of the host's.
+  /** Bytes that all pages take, with room for as many more as are written before a larger arena is made. */
+  get roomForPages(): number {
+    return slotsAfter(this.arena.length / 1024) * PAGE_BYTES;
+  }
+
+  /**
+   * Goes on in another buffer, where others read pages as well: from a byte on, for {@link roomForPages} bytes. When
+   * that is full it goes on elsewhere: {@link buffer} says so.
+   */
+  moveTo(buffer: ArrayBuffer, at: number): void {
+    this.moves++;
+    this.lent = true;
+    this.goOn(new Int32Array(buffer, at, this.roomForPages / 4));
+  }
+
+  /** Where all pages are now. */
+  get buffer(): ArrayBufferLike {
+    return this.arena.buffer;
+  }
+
+  private goOn(larger: Int32Array<ArrayBuffer>): void {
+    const { buffer, byteOffset, byteLength } = larger;
+    // What was not filled yet, and what nobody ever wrote behind the last slot, is to stay without a page of the host's.
     for (let from = 0, slot = 0; slot <= this.slotCount; slot++) {
       if (slot !== this.slotCount && this.waiting[slot] !== 1) continue;
       if (slot > from) larger.set(this.arena.subarray(from << 10, slot << 10), from << 10);
       from = slot + 1;
     }
     this.arena = larger;
-    this.bytes = new Uint8Array(larger.buffer);
-    this.halves = new Uint16Array(larger.buffer);
+    this.bytes = new Uint8Array(buffer, byteOffset, byteLength);
+    this.halves = new Uint16Array(buffer, byteOffset, byteLength / 2);
+  }
+
+  private growArena(): void {
+    this.lent = false;
+    this.goOn(new Int32Array(slotsAfter(this.arena.length / 1024) * 1024));
   }
 
   private growReferences(): void {

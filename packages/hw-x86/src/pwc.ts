@@ -11,7 +11,7 @@ import { LruTable } from "./lru-table.js";
 import type { TranslationSpec } from "./spec.js";
 
 /** Bits of a page number below those that choose an entry of the level. */
-const enum Below {
+export const enum Below {
   Pde = 0x1ff,
   Pdpte = 0x3_ffff,
   Pml4e = 0x7ff_ffff,
@@ -36,6 +36,11 @@ export class PagingStructureCaches {
     this.pde = cache(shape.pde);
     this.pdpte = cache(shape.pdpte);
     this.pml4e = cache(shape.pml4e);
+  }
+
+  /** By level of the table that an entry leads to: 1, 2, 3; null where there is none. */
+  get tables(): readonly [LruTable | null, LruTable | null, LruTable | null] {
+    return [this.pde, this.pdpte, this.pml4e];
   }
 
   /** Bytes of host memory. */

@@ -17,7 +17,7 @@
  * the order.
  */
 import { Pattern } from "./bit-patterns.js";
-import { moved } from "./cache.js";
+import { moved } from "./moved.js";
 import type { TranslationBuffer } from "./parts.js";
 import type { TlbSpec } from "./spec.js";
 

@@ -48,7 +48,7 @@ export class Walker implements PageWalker {
   row = 0;
 
   /** High-half bits that must be zero: what exceeds the physical width, and NX while EFER.NXE is clear. */
-  private reserved = 0;
+  reserved = 0;
 
   /**
    * @param memory where the tables are
@@ -56,7 +56,7 @@ export class Walker implements PageWalker {
    * @param physicalBits MAXPHYADDR; above 44 the model's limit of 16 TiB stands in for it
    */
   constructor(
-    private readonly memory: PhysMemory,
+    readonly memory: PhysMemory,
     private readonly core: WalkedCore,
     private readonly physicalBits: number,
     private readonly counters: Float64Array,

@@ -2,12 +2,14 @@
  * References of one CPU, many at a time: its core's state moves to a memory of its own, and a binary written for its
  * shape runs the references there. Counts what one call for each of them counts, to the bit.
  */
+import { Tlb } from "../tlb.js";
 import type { Core } from "../core.js";
 import { type CounterLayout, Kind, KINDS, Place, REGIONS } from "../counters.js";
 import type { ReferenceBatch } from "../machine-api.js";
+import type { SparseMemory } from "../phys-memory.js";
 import { type Compiled, compiled, type Exports, hasWasm, instance, memory, type WasmMemory } from "../wasm/host.js";
 import { accessBinary, pagesOf } from "./access-binary.js";
-import { batchedParts, CAPACITY, Control, moveTo, type Parts, type Places, placesOf } from "./places.js";
+import { batchedParts, CAPACITY, Control, moveTo, type Parts, type Places, placesOf, TABLES } from "./places.js";
 
 /** What a batch has of its thread, which alone knows its registers. */
 export interface BatchedThread {
@@ -19,6 +21,8 @@ export interface BatchedThread {
   enterBatch(control: Int32Array): void;
   /** Goes on from where the batch got to. */
   leaveBatch(control: Int32Array): void;
+  /** The memory whose tables its own walker reads; undefined where either is another's, and TypeScript walks. */
+  readonly walkedInBatch: SparseMemory | undefined;
   /** An address that the batch does not know. @returns 0, then Control.Frame is set, or what the access ends in */
   translateForBatch(control: Int32Array, lo: number, hi: number, access: number): number;
 }
@@ -45,23 +49,31 @@ class BatchedCore {
   private readonly counts: Int32Array;
   private readonly secondCounts: Int32Array;
   private readonly exports: Exports;
+  /** Where its walks keep the places of tables, and what they count on: {@link SparseMemory.moves} as it was. */
+  private readonly tables: Int32Array;
+  private moves = -1;
+  private readonly tlbs: readonly Tlb[];
   /** The thread whose batch is running. */
   private thread!: BatchedThread;
 
   constructor(
     private readonly core: Core,
-    private readonly parts: Parts,
+    parts: Parts,
     private readonly sources: number,
     places: Places,
     room: WasmMemory,
+    private readonly memory: SparseMemory | undefined,
   ) {
     const { buffer } = room;
     this.control = new Int32Array(buffer, places.control, Control.Words);
     this.counts = new Int32Array(buffer, places.counts, REGIONS * KINDS * sources);
-    this.secondCounts = new Int32Array(buffer, places.secondCounts, REGIONS * 2);
+    this.secondCounts = new Int32Array(buffer, places.secondCounts, REGIONS * 4);
     this.input = new Int32Array(buffer, places.input, CAPACITY * 2);
     this.exports = instance(binaryOf(places), room, this.imports());
     moveTo(core, parts, places, buffer);
+    this.tables = new Int32Array(buffer, places.walk?.tables ?? 0, memory === undefined ? 0 : TABLES * 2);
+    memory?.moveTo(buffer, places.end);
+    this.tlbs = Object.values(parts).filter((part) => part instanceof Tlb);
   }
 
   /** What the last reference that was run ended in. */
@@ -73,6 +85,8 @@ class BatchedCore {
     const { control } = this;
     this.thread = thread;
     thread.enterBatch(control);
+    // What the binary enters TypeScript has to look for.
+    for (const tlb of this.tlbs) tlb.used = 1;
     this.hear();
     const at = this.exports["run"]!(from, to);
     thread.leaveBatch(control);
@@ -95,17 +109,19 @@ class BatchedCore {
         continue;
       }
       for (let at = row; at < row + KINDS * sources; at++) this.add(counters, at);
-      for (let data = 0; data < 2; data++) {
-        const at = 2 * region + data;
+      for (let nth = 0; nth < 4; nth++) {
+        const at = 4 * region + nth;
         if (secondCounts[at] === 0) continue;
-        const to = layout.place(region, Place.FetchSecondTlb + data);
+        const to = layout.place(region, Place.FetchSecondTlb + nth);
         counters[to] = counters[to]! + secondCounts[at]!;
         secondCounts[at] = 0;
-        (data === 0 ? this.parts.codeSmall : this.parts.dataSmall).used = 1;
       }
     }
     control[Control.Counted] = 0;
     control[Control.Touched] = 0;
+    const { tlbs } = this.core;
+    tlbs.fills = (tlbs.fills + control[Control.Fills]!) | 0;
+    control[Control.Fills] = 0;
   }
 
   private add(counters: Float64Array, at: number): void {
@@ -121,6 +137,10 @@ class BatchedCore {
     const { control, core } = this;
     control[Control.Counting] = core.counting;
     control[Control.AnyLarge] = core.tlbs.anyLarge;
+    if (this.memory !== undefined && this.memory.moves !== this.moves) {
+      this.moves = this.memory.moves;
+      this.tables.fill(-1);
+    }
   }
 
   /** Whatever was done may have taken the line fetched last from L1I, or its page from the TLB. */
@@ -168,6 +188,11 @@ class BatchedCore {
         core.fromL1(frame, line, thread.counters);
         this.heard();
       },
+      table: (frame: number): number => {
+        const { memory } = this;
+        if (memory === undefined || memory.buffer !== this.tables.buffer) return 0;
+        return memory.words.byteOffset + memory.firstWord(frame >>> 0) * 4;
+      },
       firstStore: (frame: number, line: number, set: number, way: number): number => {
         core.fetchThread = this.thread.thread;
         const source = core.firstStore(frame, line, set, way);
@@ -191,10 +216,13 @@ export function batchOf(core: Core, thread: BatchedThread): ReferenceBatch | und
     const parts = batchedParts(core);
     if (parts === undefined) return undefined;
     const { sources } = thread.layout;
-    const places = placesOf(core, parts, sources);
-    const room = memory(pagesOf(places));
+    // Tables lie in the memory of the machine's first core with batches; walks of others are asked.
+    const walked = thread.walkedInBatch;
+    const tables = walked === undefined || walked.lent ? undefined : walked;
+    const places = placesOf(core, parts, sources, tables !== undefined);
+    const room = memory(pagesOf(places, tables?.roomForPages ?? 0));
     if (room === undefined) return undefined;
-    cores.set(core, (batched = new BatchedCore(core, parts, sources, places, room)));
+    cores.set(core, (batched = new BatchedCore(core, parts, sources, places, room, tables)));
   }
   const made = batched;
   return {

@@ -23,7 +23,9 @@ import {
   shl,
   shrU,
 } from "./set-code.js";
-import { canonical, control, counted, isWanted, lastEntry, setControl, translation, want } from "./tlb-code.js";
+import { control, counted, setControl } from "./control-code.js";
+import { canonical, isWanted, lastEntry, translation, want } from "./tlb-code.js";
+import { walks } from "./walk-code.js";
 
 /** Kinds of references, as machine-api.ts has them. */
 const enum Reference {
@@ -31,8 +33,8 @@ const enum Reference {
   Region = 3,
 }
 
-/** Pages of 64 KiB that the places take. */
-export const pagesOf = ({ end }: Places): number => Math.ceil(end / 0x1_0000);
+/** Pages of 64 KiB that the places take. @param behind bytes that follow them */
+export const pagesOf = ({ end }: Places, behind = 0): number => Math.ceil((end + behind) / 0x1_0000);
 
 /**
  * The binary: `run(from, to)` runs references of the input and tells the index of the first it did not run, or that
@@ -48,9 +50,11 @@ export function accessBinary(places: Places): Uint8Array<ArrayBuffer> {
     fromL2: writer.import("fromL2", ["i32", "i32"]),
     firstStore: writer.import("firstStore", ["i32", "i32", "i32", "i32"], "i32"),
   };
+  const table = writer.import("table", ["i32"], "i32");
   const missed = misses(writer, places, beyond);
-  const ofCode = translation(writer, places, host, true);
-  const ofData = translation(writer, places, host, false);
+  const walk = places.walk && walks(writer, places, places.walk, table, missed);
+  const ofCode = translation(writer, places, host, walk, true);
+  const ofData = translation(writer, places, host, walk, false);
 
   writer.add("run", ["i32", "i32"], "i32", (variables, from, to) => {
     const make = () => variables.local("i32");

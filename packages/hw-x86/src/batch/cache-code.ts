@@ -29,7 +29,7 @@ import {
   shl,
   shrU,
 } from "./set-code.js";
-import { control, counted } from "./tlb-code.js";
+import { control, counted } from "./control-code.js";
 
 /** What the binary asks TypeScript for; places of sets are indices of words, as the model's are. */
 export interface Beyond {

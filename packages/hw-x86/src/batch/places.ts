@@ -6,8 +6,12 @@
  */
 import { LineCache } from "../cache.js";
 import type { Core } from "../core.js";
+import type { LruPlaces } from "../lru-table.js";
 import { KINDS, REGIONS as CPU_REGIONS } from "../counters.js";
 import { REGIONS, Tlb } from "../tlb.js";
+
+/** Tables whose places are kept, a power of two: their frames' low bits choose among them. */
+export const TABLES = 1024;
 
 /** References that are handed over at once. */
 export const CAPACITY = 8192;
@@ -39,6 +43,21 @@ export const enum Control {
   CodeKept,
   /** What the last reference ended in. */
   Fault,
+  /**
+   * The thread's walker: root's frame, its level, bits of an entry's high half that must be zero; CR4.PGE as a mask.
+   */
+  WalkRoot,
+  WalkLevels,
+  WalkReserved,
+  Globals,
+  /** Where the last walk began, and the slot that said so, or 0; what it found. */
+  WalkStart,
+  WalkSlot,
+  WalkFrame,
+  WalkGlobal,
+  WalkDenials,
+  /** Pages entered by walks of this batch. */
+  Fills,
   Words,
 }
 
@@ -63,12 +82,28 @@ export interface TlbPlace {
   readonly setMask: number;
 }
 
+/** A paging-structure cache: where its arrays lie. */
+export interface LruPlace extends LruPlaces {
+  /** What is shifted out of a key's hash to get its bucket. */
+  readonly shift: number;
+}
+
+/** What a walk needs. */
+export interface WalkPlace {
+  /** By level, two words: the table that a walk reads there, and what was denied above it. */
+  readonly steps: number;
+  /** {@link TABLES} times a frame, or -1, and the byte address of its table. */
+  readonly tables: number;
+  /** By level of the table that an entry leads to. */
+  readonly structures: readonly (LruPlace | null)[];
+}
+
 /** All the binary depends on: plain data, so that cores of one shape share one. */
 export interface Places {
   readonly control: number;
   /**
    * Counts of a batch, 32 bits each: rows by region as in counters.ts, then by region the second-level TLB hits of code
-   * and of data.
+   * and of data, and their walks.
    */
   readonly counts: number;
   readonly secondCounts: number;
@@ -84,6 +119,11 @@ export interface Places {
   readonly dataLarge: TlbPlace | null;
   readonly dataHuge: TlbPlace | null;
   readonly second: TlbPlace;
+  readonly secondHuge: TlbPlace | null;
+  /** The second level has pages of 2 MiB among the small ones. */
+  readonly secondLarge: boolean;
+  /** null where TypeScript walks. */
+  readonly walk: WalkPlace | null;
   readonly present: number;
   readonly presentShift: number;
   readonly prefetchLines: number;
@@ -102,6 +142,7 @@ export interface Parts {
   readonly dataLarge: Tlb | null;
   readonly dataHuge: Tlb | null;
   readonly second: Tlb;
+  readonly secondHuge: Tlb | null;
 }
 
 /**
@@ -115,16 +156,18 @@ const isOurs = (tlb: unknown): tlb is Tlb => tlb instanceof Tlb && tlb.construct
 
 /** @returns undefined where a part of the core is one that a batch cannot work on */
 export function batchedParts({ l1i, l1d, l2, tlbs }: Core): Parts | undefined {
-  const { codeSmall, dataSmall, codeLarge, dataLarge, dataHuge, second } = tlbs;
+  const { codeSmall, dataSmall, codeLarge, dataLarge, dataHuge, second, secondHuge } = tlbs;
   if (!isNarrow(l1i) || !isNarrow(l1d)) return undefined;
   if (!isOurs(codeSmall) || !isOurs(dataSmall) || !isOurs(second)) return undefined;
   if ((codeLarge !== null && !isOurs(codeLarge)) || (dataLarge !== null && !isOurs(dataLarge))) return undefined;
   if (dataHuge !== null && !isOurs(dataHuge)) return undefined;
-  return { l1i, l1d, l2: isNarrow(l2) ? l2 : null, codeSmall, dataSmall, codeLarge, dataLarge, dataHuge, second };
+  if (secondHuge !== null && !isOurs(secondHuge)) return undefined;
+  const own = { codeSmall, dataSmall, codeLarge, dataLarge, dataHuge, second, secondHuge };
+  return { l1i, l1d, l2: isNarrow(l2) ? l2 : null, ...own };
 }
 
-/** Decides where everything lies. */
-export function placesOf(core: Core, parts: Parts, sources: number): Places {
+/** Decides where everything lies. @param walks whether the binary does */
+export function placesOf(core: Core, parts: Parts, sources: number, walks: boolean): Places {
   let end = 0;
   const place = (bytes: number): number => {
     const at = end;
@@ -147,10 +190,15 @@ export function placesOf(core: Core, parts: Parts, sources: number): Places {
     ways,
     setMask,
   });
+  const walk = (): WalkPlace => ({
+    steps: place(6 * 8),
+    tables: place(TABLES * 8),
+    structures: core.tlbs.structures.tables.map((each) => each && { ...each.placesBy(place), shift: each.shift }),
+  });
   return {
     control: place(Control.Words * 4),
     counts: place(CPU_REGIONS * KINDS * sources * 4),
-    secondCounts: place(CPU_REGIONS * 2 * 4),
+    secondCounts: place(CPU_REGIONS * 4 * 4),
     sources,
     codeSmall: tlb(parts.codeSmall),
     dataSmall: tlb(parts.dataSmall),
@@ -158,6 +206,9 @@ export function placesOf(core: Core, parts: Parts, sources: number): Places {
     dataLarge: parts.dataLarge && tlb(parts.dataLarge),
     dataHuge: parts.dataHuge && tlb(parts.dataHuge),
     second: tlb(parts.second),
+    secondHuge: parts.secondHuge && tlb(parts.secondHuge),
+    secondLarge: core.tlbs.secondLarge !== 0,
+    walk: walks ? walk() : null,
     l1i: cache(parts.l1i),
     l1d: cache(parts.l1d),
     l2: parts.l2 && cache(parts.l2),
@@ -175,9 +226,20 @@ export function moveTo(core: Core, parts: Parts, places: Places, buffer: ArrayBu
     const to = places[name];
     if (to !== null) parts[name]!.moveTo(buffer, to.at, to.originsAt);
   }
-  for (const name of ["codeSmall", "dataSmall", "codeLarge", "dataLarge", "dataHuge", "second"] as const) {
+  for (const name of [
+    "codeSmall",
+    "dataSmall",
+    "codeLarge",
+    "dataLarge",
+    "dataHuge",
+    "second",
+    "secondHuge",
+  ] as const) {
     const to = places[name];
     if (to !== null) parts[name]!.moveTo(buffer, to.entriesAt, to.pagesAt, to.orderAt, to.regionsAt);
   }
+  places.walk?.structures.forEach((to, below) => {
+    if (to !== null) core.tlbs.structures.tables[below]!.moveTo(buffer, to);
+  });
   core.moved(buffer, places.present);
 }

@@ -7,8 +7,10 @@ import { block, branch, branchIf, type Code, leave, loop, when } from "../wasm/c
 import { i32, v128 } from "../wasm/operations.js";
 import { Context } from "../literals.js";
 import { REGIONS, Tag } from "../tlb.js";
+import { control, counted, setControl } from "./control-code.js";
 import { Control, type Places, type TlbPlace } from "./places.js";
 import { add, and, count, type I32, number, oldest, or, promoted, shl, shrU, turned } from "./set-code.js";
+import { walkedTag, type Walks } from "./walk-code.js";
 
 /** Translates an address: 0, then Control.Frame is set, or what the access ends in. */
 export type Translate = Callee<readonly ["i32", "i32", "i32"], "i32">;
@@ -19,21 +21,6 @@ export interface Wanted {
   readonly tag: Local<"i32">;
   readonly globalTag: Local<"i32">;
 }
-
-/** Reads a word of the control block. */
-export const control = (places: Places, word: Control): I32 => i32.load(number(places.control), word * 4);
-
-/** Writes one. */
-export const setControl = (places: Places, word: Control, value: I32): Code =>
-  i32.store(number(places.control), value, word * 4);
-
-/** Says that something other than a hit of L1 was counted under the region. */
-export const counted = (places: Places): Code =>
-  setControl(
-    places,
-    Control.Counted,
-    i32.or(control(places, Control.Counted), i32.shl(number(1), control(places, Control.Region))),
-  );
 
 /** Sets what is looked for. */
 export const want = (places: Places, lo: I32, hi: I32, { page, tag, globalTag }: Wanted): Code => [
@@ -114,38 +101,82 @@ const recount = ({ regionsAt }: TlbPlace, page: I32, more: number): Code => {
   return i32.store16(at, add(i32.load16(at, regionsAt), more), regionsAt);
 };
 
-/** Enters a page of 4 KiB that is not there. */
-function insert(variables: FunctionBody, places: Places, tlb: TlbPlace, page: I32, from: I32, second: TlbPlace): Code {
+/**
+ * Enters a page that is not there.
+ * @param index its number in units of its size
+ * @param filled writes the entry at a byte offset
+ */
+function insert(
+  variables: FunctionBody,
+  places: Places,
+  tlb: TlbPlace,
+  index: I32,
+  page: I32,
+  filled: (entry: I32) => Code,
+): Code {
   const order = variables.local("i32");
   const slot = variables.local("i32");
-  const place = shl(and(page, tlb.setMask), 2);
+  const place = shl(and(index, tlb.setMask), 2);
   const entry = shl(slot, 4);
+  const regions =
+    tlb.regionsAt === 0
+      ? []
+      : when(control(places, Control.AnyLarge), [
+          when(
+            i32.ne(i32.load(entry, tlb.entriesAt + 4), number(-1)),
+            recount(tlb, i32.load(entry, tlb.entriesAt), -1),
+          ),
+          recount(tlb, page, 1),
+        ]);
   return [
     order.set(i32.load(place, tlb.orderAt)),
     slot.set(oldest(order, tlb.ways)),
     i32.store(place, turned(order, slot, tlb.ways), tlb.orderAt),
-    slot.set(i32.add(i32.mul(and(page, tlb.setMask), number(tlb.ways)), slot)),
-    when(control(places, Control.AnyLarge), [
-      when(i32.ne(i32.load(entry, tlb.entriesAt + 4), number(-1)), recount(tlb, i32.load(entry, tlb.entriesAt), -1)),
-      recount(tlb, page, 1),
-    ]),
+    slot.set(i32.add(i32.mul(and(index, tlb.setMask), number(tlb.ways)), slot)),
+    regions,
     i32.store(shl(slot, 2), page, tlb.pagesAt),
-    v128.store(entry, v128.load(from, second.entriesAt), tlb.entriesAt),
+    filled(entry),
   ];
+}
+
+/** Enters what a walk found: page, tag, frame, denials. @param bits of a page number below those of its size */
+function entering(writer: BinaryWriter, places: Places, tlb: TlbPlace, bits: number) {
+  return writer.add("", ["i32", "i32", "i32", "i32"], undefined, (variables, page, tag, frame, denials) =>
+    insert(variables, places, tlb, shrU(page, bits), page, (entry) =>
+      [page, tag, frame, denials].map((word, nth) => i32.store(entry, word, tlb.entriesAt + 4 * nth)),
+    ),
+  );
 }
 
 /**
  * Writes the translation of code, or of data: everything but the entry used last, which whoever calls has looked at.
  * @param access what `host` is told: 2 fetch; of data, a parameter of the function says which
  */
-export function translation(writer: BinaryWriter, places: Places, host: Translate, code: boolean): Translate {
+export function translation(
+  writer: BinaryWriter,
+  places: Places,
+  host: Translate,
+  walks: Walks | null,
+  code: boolean,
+): Translate {
   const small = code ? places.codeSmall : places.dataSmall;
+  const firstLarge = code ? places.codeLarge : places.dataLarge;
+  const firstHuge = code ? null : places.dataHuge;
+  const { second, secondHuge } = places;
   const findSmall = search(writer, small, 0);
   const findSecond = search(writer, places.second, 0);
   const larger = [
-    { tlb: code ? places.codeLarge : places.dataLarge, bits: 9 },
-    { tlb: code ? null : places.dataHuge, bits: 18 },
+    { tlb: firstLarge, bits: 9 },
+    { tlb: firstHuge, bits: 18 },
   ].flatMap(({ tlb, bits }) => (tlb === null ? [] : [{ tlb, bits, find: search(writer, tlb, Tag.Large) }]));
+  // The same in the second level, each with where it is copied to.
+  const largerSecond = [
+    { tlb: places.secondLarge ? second : null, first: firstLarge, bits: 9 },
+    { tlb: secondHuge, first: firstHuge, bits: 18 },
+  ].flatMap(({ tlb, first, bits }) =>
+    tlb === null ? [] : [{ tlb, first, bits, find: search(writer, tlb, Tag.Large) }],
+  );
+  const walk = walks && walking(writer, places, walks.walk, code);
   // The parameters: address halves, and 0 load, 1 store, 2 fetch.
   return writer.add("", ["i32", "i32", "i32"], "i32", (variables, lo, hi, access) => {
     const wanted = { page: variables.local("i32"), tag: variables.local("i32"), globalTag: variables.local("i32") };
@@ -154,11 +185,16 @@ export function translation(writer: BinaryWriter, places: Places, host: Translat
     const entry = variables.local("i32");
     const ask = leave(host.value(lo, hi, access));
     const denied = (tlb: TlbPlace): I32 => i32.and(i32.load(entry, tlb.entriesAt + 12), deny);
-    const found = (frame: I32): Code => [
+    const found = (frame: I32, kept = 1): Code => [
       setControl(places, Control.Frame, frame),
-      code ? setControl(places, Control.CodeKept, number(1)) : [],
+      code ? setControl(places, Control.CodeKept, number(kept)) : [],
       leave(number(0)),
     ];
+    const countSecond: Code = [counted(places), countPlace(places, code ? 0 : 1)];
+    const copied =
+      (from: TlbPlace, to: TlbPlace) =>
+      (at: I32): Code =>
+        v128.store(at, v128.load(entry, from.entriesAt), to.entriesAt);
     // A page of 2 MiB, then one of 1 GiB.
     const tryLarger = larger.map(({ tlb, bits, find }) => {
       const first = and(page, -1 << bits);
@@ -171,6 +207,19 @@ export function translation(writer: BinaryWriter, places: Places, host: Translat
           when(denied(tlb), ask),
           use(variables, tlb, shrU(page, bits), entry),
           found(within),
+        ]),
+      ];
+    });
+    const tryLargerSecond = largerSecond.map(({ tlb, first, bits, find }) => {
+      const large = and(page, -1 << bits);
+      return [
+        entry.set(find.value(shrU(page, bits), large, tag, globalTag)),
+        when(i32.geS(entry, number(0)), [
+          when(denied(tlb), ask),
+          use(variables, tlb, shrU(page, bits), entry),
+          first === null ? [] : insert(variables, places, first, shrU(page, bits), large, copied(tlb, first)),
+          countSecond,
+          found(i32.add(i32.load(entry, tlb.entriesAt + 8), and(page, (1 << bits) - 1)), first === null ? 0 : 1),
         ]),
       ];
     });
@@ -197,13 +246,59 @@ export function translation(writer: BinaryWriter, places: Places, host: Translat
       ),
       when(control(places, Control.AnyLarge), tryLarger),
       entry.set(findSecond.value(page, page, tag, globalTag)),
-      when(i32.eq(entry, number(-1)), ask),
-      when(denied(places.second), ask),
-      use(variables, places.second, page, entry),
-      insert(variables, places, small, page, entry, places.second),
-      counted(places),
-      count(shl(control(places, Control.Region), 3), places.secondCounts + (code ? 0 : 4)),
-      found(i32.load(entry, places.second.entriesAt + 8)),
+      when(i32.eq(entry, number(-1)), [
+        when(control(places, Control.AnyLarge), tryLargerSecond),
+        walk === null ? [] : when(walk.value(lo, hi, page, tag, globalTag, deny, access), leave(number(0))),
+        ask,
+      ]),
+      when(denied(second), ask),
+      use(variables, second, page, entry),
+      insert(variables, places, small, page, page, copied(second, small)),
+      countSecond,
+      found(i32.load(entry, second.entriesAt + 8)),
+    ];
+  });
+}
+
+/** Counts one of the four of `secondCounts`. */
+const countPlace = (places: Places, nth: number): Code =>
+  count(shl(control(places, Control.Region), 4), places.secondCounts + 4 * nth);
+
+/**
+ * Walks and enters what was found, in both levels: address halves, page, its tags, denials, access. 0 where TypeScript
+ * has to.
+ */
+function walking(writer: BinaryWriter, places: Places, walk: Walks["walk"], code: boolean) {
+  const entered = (tlb: TlbPlace | null, bits: number) => (tlb === null ? [] : [entering(writer, places, tlb, bits)]);
+  const first = code
+    ? [places.codeSmall, places.codeLarge, null]
+    : [places.dataSmall, places.dataLarge, places.dataHuge];
+  const second = [places.second, places.secondLarge ? places.second : null, places.secondHuge];
+  const into = second.map((tlb, below) => [...entered(tlb, 9 * below), ...entered(first[below]!, 9 * below)]);
+  const types = ["i32", "i32", "i32", "i32", "i32", "i32", "i32"] as const;
+  return writer.add("", types, "i32", (variables, lo, hi, page, tag, globalTag, deny, access) => {
+    const level = variables.local("i32");
+    const frame = variables.local("i32");
+    const enter = into.map((callees, below) => {
+      const large = below === 0 ? number(0) : number(Tag.Large);
+      const mask = (1 << (9 * below)) - 1;
+      return when(i32.eq(level, number(below + 1)), [
+        callees.map((callee) =>
+          callee.run(and(page, ~mask), i32.or(tag, large), frame, control(places, Control.WalkDenials)),
+        ),
+        code ? setControl(places, Control.CodeKept, number(first[below] === null ? 0 : 1)) : [],
+        setControl(places, Control.Frame, i32.add(frame, and(page, mask))),
+      ]);
+    });
+    return [
+      level.set(walk.value(lo, hi, tag, deny, and(access, 1))),
+      when(i32.isZero(level), leave(number(0))),
+      countPlace(places, code ? 2 : 3),
+      setControl(places, Control.Fills, add(control(places, Control.Fills), 1)),
+      frame.set(control(places, Control.WalkFrame)),
+      tag.set(walkedTag(places, tag, globalTag)),
+      enter,
+      number(1).code,
     ];
   });
 }

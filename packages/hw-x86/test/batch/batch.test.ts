@@ -57,7 +57,7 @@ function stateOf({ machine, bank }: Made): State {
   for (const id of machine.cpuIds) {
     const cpu = machine.cpu(id);
     found.set(`counts ${id}`, bank.of(id));
-    found.set(`last ${id}`, Float64Array.of(cpu.lastFrame, cpu.region));
+    found.set(`last ${id}`, Float64Array.of(cpu.lastFrame, cpu.region, cpu.core.tlbs.fills));
     arraysOf(cpu.core, `core of ${id}`, found);
   }
   machine.domains.forEach((domain, nth) => {
@@ -110,12 +110,18 @@ function map({ machine: { memory } }: Made): void {
   set(ROOT + 2, 1, 0, LARGE | 0x3 | GLOBAL);
   set(ROOT + 3, 0, ROOT + 4, ALL);
   for (let large = 1; large < 8; large++)
-    set(ROOT + 3, large, 512 * large, LARGE | (large % 3 === 0 ? 0x3 : ALL | GLOBAL));
+    set(ROOT + 3, large, 512 * large, LARGE | (large % 3 === 0 ? 0x3 : ALL | GLOBAL) | (large % 2 === 0 ? 0x20 : 0));
+  // Bits that must be zero: beyond the physical width, and within the frame of 2 MiB.
+  memory.write32(ROOT + 3, 2 * 7 + 1, 0x8_0000);
+  set(ROOT + 3, 6, 512 * 6 + 2, LARGE | ALL | 0x20);
   // Present, writable, for users, global, dirty, no execute: every mixture of them, sixteen frames apart from the last.
   for (let page = 0; page < 64; page++) {
     const bits = (page & 7) | (((page >> 3) & 1) * GLOBAL) | (((page >> 4) & 1) * 0x60);
     set(ROOT + 4, page, page & 15, page >> 5 === 1 ? bits | -0x8000_0000 : bits);
   }
+  // Accessed already, so that only the bits that must be zero refuse it.
+  set(ROOT + 4, 63, 15, ALL | 0x60);
+  memory.write32(ROOT + 4, 2 * 63 + 1, 0x8_0000);
 }
 
 function boot(all: Made): void {
@@ -154,6 +160,9 @@ const between = fc.constantFrom(
   "invlpg",
   "chill",
   "flush",
+  "execute",
+  "table",
+  "pages",
 );
 const piece = fc.record({
   // Every third refers where the one before it did: a line that is executed and stored to.
@@ -267,6 +276,15 @@ test("any shape, any references, any events between them", () => {
           else if (each.between === "invlpg") cpu.invlpg(BigInt(each.page) << 12n);
           else if (each.between === "flush") cpu.flushTranslations();
           else if (each.between === "chill") machine.chill();
+          else if (each.between === "execute")
+            cpu.efer = Efer.LongModeEnable | (nth % 2 === 0 ? 0 : Efer.NoExecuteEnable);
+          else if (each.between === "table") {
+            // The table's bytes are another frame's, too: the first write takes them elsewhere.
+            machine.memory.copyFrame(ROOT + 4, ROOT + 5);
+            machine.memory.write32(ROOT + 4, 2 * (nth % 16), ((nth % 16) << 12) | 0x67);
+          } else if (each.between === "pages")
+            // All pages go on in a larger place.
+            for (let frame = 0; frame < 16; frame++) machine.memory.write32(0x300 + 16 * nth + frame, 0, 1);
         }
         // State moves when some of it is there already.
         const made = nth < late ? undefined : batched.machine.cpu(0).batch()!;
