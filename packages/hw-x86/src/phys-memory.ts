@@ -348,7 +348,8 @@ export class SparseMemory implements PhysMemory {
 
   private goOn(larger: Int32Array<ArrayBuffer>): void {
     const { buffer, byteOffset, byteLength } = larger;
-    // What was not filled yet, and what nobody ever wrote behind the last slot, is to stay without a page of the host's.
+    // What was not filled yet, and what nobody ever wrote behind the last slot, is to stay without a page of the
+    // host's.
     for (let from = 0, slot = 0; slot <= this.slotCount; slot++) {
       if (slot !== this.slotCount && this.waiting[slot] !== 1) continue;
       if (slot > from) larger.set(this.arena.subarray(from << 10, slot << 10), from << 10);

@@ -98,6 +98,10 @@ test("the golden's streams: every count and every word of state, in every kind o
  * Root tables of two contexts; below both the same: small pages with all kinds of rights, pages of 2 MiB and of 1 GiB.
  */
 const ROOT = 0x100;
+/** A table that nobody has written, in a chunk of frames of which none was; its pages follow those of 2 MiB. */
+const UNWRITTEN = 0x2000;
+/** Regions of 2 MiB with the small pages of the first. */
+const [FIRST_ALIAS, LAST_ALIAS] = [16, 143];
 
 function map({ machine: { memory } }: Made): void {
   const set = (table: number, index: number, frame: number, bits: number): void => {
@@ -114,6 +118,9 @@ function map({ machine: { memory } }: Made): void {
   // Bits that must be zero: beyond the physical width, and within the frame of 2 MiB.
   memory.write32(ROOT + 3, 2 * 7 + 1, 0x8_0000);
   set(ROOT + 3, 6, 512 * 6 + 2, LARGE | ALL | 0x20);
+  set(ROOT + 3, 8, UNWRITTEN, ALL);
+  // The small pages again and again, by as many entries of a paging-structure cache.
+  for (let large = FIRST_ALIAS; large <= LAST_ALIAS; large++) set(ROOT + 3, large, ROOT + 4, ALL | 0x20);
   // Present, writable, for users, global, dirty, no execute: every mixture of them, sixteen frames apart from the last.
   for (let page = 0; page < 64; page++) {
     const bits = (page & 7) | (((page >> 3) & 1) * GLOBAL) | (((page >> 4) & 1) * 0x60);
@@ -142,6 +149,12 @@ const page = fc.oneof(
   { weight: 8, arbitrary: fc.nat(63) },
   { weight: 5, arbitrary: fc.tuple(fc.integer({ min: 1, max: 8 }), fc.nat(7)).map(([large, of]) => large * 512 + of) },
   { weight: 3, arbitrary: fc.nat(15).map((of) => (1 << 18) + of) },
+  {
+    weight: 4,
+    arbitrary: fc
+      .tuple(fc.integer({ min: FIRST_ALIAS, max: LAST_ALIAS }), fc.nat(3))
+      .map(([large, of]) => large * 512 + of + 48),
+  },
 );
 const reference = fc.record({
   kind: fc.oneof({ weight: 12, arbitrary: kinds }, { weight: 1, arbitrary: fc.constant(BATCH_REGION) }),
@@ -162,7 +175,13 @@ const between = fc.constantFrom(
   "flush",
   "execute",
   "table",
+  "table",
+  "shared",
+  "shared",
+  "globals",
   "pages",
+  "put off",
+  "first written",
 );
 const piece = fc.record({
   // Every third refers where the one before it did: a line that is executed and stored to.
@@ -206,8 +225,9 @@ const spec = fc
       huge: fc.option(tlb, { nil: undefined }),
     }),
     second: fc.tuple(tlb, fc.boolean()).map(([shape, large]) => ({ ...shape, large, cycles })),
+    structures: fc.record({ pde: fc.constantFrom(0, 1, 4, 12), pdpte: fc.nat(2), pml4e: fc.nat(1) }),
   })
-  .map(({ l1i, l1d, l2, l3, inclusion, prefetchLines, threads, instruction, data, second }) => {
+  .map(({ l1i, l1d, l2, l3, inclusion, prefetchLines, threads, instruction, data, second, structures }) => {
     const defined = <T extends object>(from: T): T =>
       Object.fromEntries(Object.entries(from).filter(([, value]) => value !== undefined)) as T;
     const tiny = tinyMachine({ coresPerNode: threads === 1 ? 2 : 1, threadsPerCore: threads });
@@ -218,7 +238,13 @@ const spec = fc
       l2,
       l3: { ...l3, inclusion },
       costs: { ...tiny.costs, prefetchLines },
-      translation: { ...tiny.translation, instruction: defined(instruction), data: defined(data), second },
+      translation: {
+        ...tiny.translation,
+        instruction: defined(instruction),
+        data: defined(data),
+        second,
+        pagingStructure: { ...structures, source: "drawn" },
+      },
     } as MachineSpec;
   });
 
@@ -278,13 +304,26 @@ test("any shape, any references, any events between them", () => {
           else if (each.between === "chill") machine.chill();
           else if (each.between === "execute")
             cpu.efer = Efer.LongModeEnable | (nth % 2 === 0 ? 0 : Efer.NoExecuteEnable);
-          else if (each.between === "table") {
+          else if (each.between === "table")
+            for (let page = 0; page < 16; page++)
+              machine.memory.write32(ROOT + 4, 2 * page, (((page + nth) % 16) << 12) | 0x67);
+          else if (each.between === "shared")
             // The table's bytes are another frame's, too: the first write takes them elsewhere.
             machine.memory.copyFrame(ROOT + 4, ROOT + 5);
-            machine.memory.write32(ROOT + 4, 2 * (nth % 16), ((nth % 16) << 12) | 0x67);
-          } else if (each.between === "pages")
+          else if (each.between === "globals") cpu.cr4 ^= Cr4.PageGlobal;
+          else if (each.between === "pages")
             // All pages go on in a larger place.
             for (let frame = 0; frame < 16; frame++) machine.memory.write32(0x300 + 16 * nth + frame, 0, 1);
+          else if (each.between === "put off") {
+            // Its bytes come when somebody looks.
+            const bytes = new Uint8Array(4096);
+            machine.memory.readBytes(BigInt(ROOT + 4) << 12n, bytes);
+            bytes[8 * (nth % 16)]! ^= 0x2;
+            machine.memory.defer!(ROOT + 4, 1, (_, into) => {
+              into.set(bytes);
+            });
+          } else if (each.between === "first written")
+            machine.memory.write32(UNWRITTEN, 2 * (nth % 8), ((nth % 16) << 12) | 0x67);
         }
         // State moves when some of it is there already.
         const made = nth < late ? undefined : batched.machine.cpu(0).batch()!;
