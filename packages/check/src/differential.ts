@@ -124,7 +124,7 @@ export class Differential {
     ];
     for (const vma of process.vmas.all()) {
       lines.push(
-        `area 0x${vma.start.toString(16)} to 0x${vma.end.toString(16)} ${vma.readable ? "r" : "-"}${vma.writable ? "w" : "-"}${vma.executable ? "x" : "-"}${vma.locked ? " locked" : ""}${vma.large ? " large" : ""}${vma.stack ? " stack" : ""} ${vma.policy.kind}`,
+        `area 0x${vma.start.toString(16)} to 0x${vma.end.toString(16)} ${vma.readable ? "r" : "-"}${vma.writable ? "w" : "-"}${vma.executable ? "x" : "-"}${vma.locked ? " locked" : ""}${vma.large ? " large" : ""}${vma.stack ? " stack" : ""}${vma.file ? ` of a file from page ${vma.offset}` : ""}${vma.shared ? " shared" : ""} ${vma.policy.kind}`,
       );
     }
     const user = slotRange(layout.levels, 0, 255);

@@ -10,6 +10,7 @@ import { borrowedTablesFamily } from "./families/borrowed-tables.js";
 import { bpfFamily } from "./families/bpf.js";
 import { cpuFamily } from "./families/cpus.js";
 import { demandFamily } from "./families/demand.js";
+import { fileFamily } from "./families/files.js";
 import { entryTextFamily } from "./families/entry-text.js";
 import { kernelPageFamily } from "./families/kernel-pages.js";
 import { meetingFamily } from "./families/meetings.js";
@@ -38,6 +39,7 @@ export const FAMILIES: readonly OperationFamily[] = [
   racingFamily,
   borrowedTablesFamily,
   bpfFamily,
+  fileFamily,
 ];
 
 /**

@@ -11,17 +11,29 @@ import {
   LDT_PAGES,
   LDT_SLOT,
   ldtAddress,
+  PageCache,
   type Process,
   Processes,
   SwitchMm,
+  type UserFile,
   UserFrames,
 } from "@kreplica/mm-core";
 import { CheckFailure } from "./check-failure.js";
 import type { TableWatch } from "./table-watch.js";
-import { pageNumber, type UserModel, WORD_BYTES, WORDS } from "./user-model.js";
+import { ModelFile, pageNumber, type UserModel, WORD_BYTES, WORDS } from "./user-model.js";
 
 /** Steps between two walks through all pages of a process. */
 const PAGES_EVERY = 25;
+
+/** Files there are, and pages each has when a run begins. */
+export const FILES = 2;
+export const FILE_PAGES = 3;
+
+/** A file and what is in it. */
+export interface LiveFile {
+  readonly file: UserFile;
+  model: ModelFile;
+}
 
 /** A process and what it may see. */
 export interface Live {
@@ -34,6 +46,9 @@ export class Population {
   readonly processes: Processes;
   readonly switcher: SwitchMm;
   readonly userFrames: UserFrames;
+  readonly pageCache: PageCache;
+  /** All that can be mapped by a number. */
+  readonly files: readonly LiveFile[];
   live: readonly Live[] = [];
   /** Pages that a reader reached in the middle of an operation, in this run. */
   readonly probed = new Set<bigint>();
@@ -49,6 +64,11 @@ export class Population {
     this.processes = parts.assembly.get(Processes);
     this.switcher = parts.assembly.get(SwitchMm);
     this.userFrames = parts.assembly.get(UserFrames);
+    this.pageCache = parts.assembly.get(PageCache);
+    this.files = Array.from({ length: FILES }, () => ({
+      file: this.pageCache.create(FILE_PAGES),
+      model: new ModelFile(FILE_PAGES),
+    }));
     this.users = slotRange(parts.layout.levels, 0, 255);
   }
 
@@ -61,6 +81,11 @@ export class Population {
   /** The process a number stands for; undefined when none is alive. */
   pick(p: number): Live | undefined {
     return this.live[p % Math.max(1, this.live.length)];
+  }
+
+  /** The file a number stands for. */
+  file(number: number): LiveFile {
+    return this.files[number % FILES]!;
   }
 
   /** What runs on a CPU, unless that runs a kernel thread. */
@@ -108,20 +133,20 @@ export class Population {
     const outcome = this.processes.access(cpu, address + BigInt(word * WORD_BYTES), kind, value);
     const number = pageNumber(address);
     who.model.grow(number);
-    const page = who.model.pages.get(number);
-    const allowed = who.model.allows(number, kind);
+    const wanted = who.model.outcome(number, kind);
     if (outcome === "oom") return;
-    if ((outcome === "ok") !== allowed)
+    if (outcome !== wanted)
       throw new CheckFailure(
         "F4",
-        `${kind} of 0x${address.toString(16)} on CPU ${cpu} came to ${outcome}, and ${allowed ? "is" : "is not"} allowed`,
+        `${kind} of 0x${address.toString(16)} on CPU ${cpu} came to ${outcome}, and ${wanted === "ok" ? "is allowed" : wanted === "segv" ? "is not allowed" : "lies behind the end of the file"}`,
       );
-    if (outcome !== "ok" || !page) return;
+    if (outcome !== "ok") return;
+    const values = who.model.read(number);
     if (kind === "write") who.model.write(number, word, value);
-    else if (this.processes.lastValue !== page.values[word])
+    else if (this.processes.lastValue !== values?.[word])
       throw new CheckFailure(
         "F7",
-        `0x${address.toString(16)} on CPU ${cpu} reads ${this.processes.lastValue}, was written ${page.values[word]!}`,
+        `0x${address.toString(16)} on CPU ${cpu} reads ${this.processes.lastValue}, was written ${values?.[word] ?? 0}`,
       );
     const frame = this.parts.machine.cpu(cpu).lastFrame;
     const truth = who.process.space.lookup(address);
@@ -135,6 +160,7 @@ export class Population {
 
   /** Every page of every process against its model, and what is counted against what is mapped. */
   compare(): void {
+    this.checkFiles();
     for (const { process, model } of this.live) {
       this.comparePages(process, model);
       this.compareDescriptors(process, model);
@@ -181,16 +207,56 @@ export class Population {
     }
   }
 
+  /** The frame that the cache has for the page of a file that a process has at an address. */
+  private cached(process: Process, address: bigint): Frame | undefined {
+    const area = process.vmas.at(address);
+    return area?.file && this.pageCache.find(area.file, area.offset + Number((address - area.start) / PAGE));
+  }
+
+  /** Whether a process has a page, and that of the file is another. */
+  hasCopy(process: Process, page: number): boolean {
+    const found = process.space.lookup(BigInt(page) * PAGE);
+    return found !== undefined && found.frame !== this.cached(process, BigInt(page) * PAGE);
+  }
+
+  /**
+   * F10: a page of a file is the cache's in every process that has no copy, and nobody has one behind the file's end.
+   */
+  checkFiles(): void {
+    for (const { process, model } of this.live) {
+      if (!model.mapsFiles) continue;
+      for (const [page, { of, copied }] of model.pages) {
+        const address = BigInt(page) * PAGE;
+        const found = of && process.space.lookup(address);
+        if (!found) continue;
+        const where = `page 0x${page.toString(16)} of process ${process.id}, page ${of.index} of a file`;
+        if (of.index >= of.file.pages)
+          throw new CheckFailure("F10", `${where} that has ${of.file.pages}, is frame ${found.frame}`);
+        const cached = this.cached(process, address);
+        if (!copied && found.frame !== cached)
+          throw new CheckFailure("F10", `${where}, is frame ${found.frame}, the file's is ${cached ?? "none"}`);
+        if (copied && found.frame === cached)
+          throw new CheckFailure("F10", `${where}, was copied, and is the file's frame ${found.frame}`);
+      }
+    }
+  }
+
   private comparePages(process: Process, model: UserModel): void {
     for (const [page, wanted] of model.pages) {
-      const found = process.space.lookup(BigInt(page) * PAGE);
-      const frame = found && found.frame + (found.level === 2 ? page % 512 : 0);
+      const address = BigInt(page) * PAGE;
+      const found = process.space.lookup(address);
+      const frame = found
+        ? found.frame + (found.level === 2 ? page % 512 : 0)
+        : wanted.of && !wanted.copied
+          ? this.cached(process, address)
+          : undefined;
+      const values = model.read(page);
       for (let word = 0; word < WORDS; word++) {
         const held = frame === undefined ? 0 : this.parts.machine.memory.read32(frame, (word * WORD_BYTES) / 4);
-        if (held !== wanted.values[word])
+        if (values && held !== values[word])
           throw new CheckFailure(
             found ? "F7" : "F8",
-            `page 0x${page.toString(16)} ${found ? `holds ${held}` : "is not mapped"}, was written ${wanted.values[word]!}`,
+            `page 0x${page.toString(16)} ${found ? `holds ${held}` : "is not mapped"}, was written ${values[word]!}`,
           );
       }
       if (found?.writable && !wanted.writable)
@@ -230,6 +296,11 @@ export class Population {
   clear(): void {
     for (const { process } of this.live) this.processes.exit(process);
     this.live = [];
+    for (const each of this.files) {
+      this.processes.truncate(each.file, 0, 0);
+      this.processes.truncate(each.file, FILE_PAGES, 0);
+      each.model = new ModelFile(FILE_PAGES);
+    }
     for (const cpu of this.parts.machine.cpuIds) {
       if (!this.parts.cpus.online.has(cpu)) this.processes.online(cpu);
       this.switcher.leave(cpu);

@@ -4,13 +4,14 @@
  * A scene sets up a few processes, then one operation begins. At every point of it (a table store is done, a flush is
  * about to be sent or was acknowledged, a changed LDT likewise, a frame was given back), and once for "after it", a
  * second operation is done, on another CPU: a reader in user mode, a segment that is loaded, a switch to the process
- * being changed, an operation of another process. What locks keep apart is not put in the middle (see racing.ts). After
- * each schedule every page is compared, everything goes, and no frame may be missing.
+ * being changed, an operation of another process, a file that is cut short. What locks keep apart is not put in the
+ * middle (see racing.ts). After each schedule every page is compared, everything goes, and no frame may be missing.
  */
 import type { KernelSource } from "@kreplica/kernel";
 import { CheckFailure } from "./check-failure.js";
 import { CheckedSystem } from "./checked-system.js";
 import { CORE_FAMILIES } from "./core-families.js";
+import { fileFamily } from "./families/files.js";
 import { memoryGoesFamily } from "./families/memory-goes.js";
 import { meetingFamily } from "./families/meetings.js";
 import type { Operation } from "./family.js";
@@ -128,6 +129,63 @@ const SECOND: readonly Given[] = [
   { op: "spawn", cpu: 3 },
 ];
 
+const mapFile = (p: number, page: number, shared: boolean, file = 0): Given => ({
+  op: "map-file",
+  p,
+  cpu: p === 2 ? 3 : p,
+  page,
+  pages: 3,
+  writable: true,
+  file,
+  offset: 0,
+  shared,
+});
+const cut = (file: number, pages: number, cpu: number): Given => ({ op: "truncate", file, pages, cpu });
+/**
+ * Processes 0, 1 and 2 as above: file 0 is shared by 0 and its child 1 at places 0 to 2, and 2 has it there for its
+ * own, with a copy of page 1; file 1 is 2's alone, shared, at places 12 to 14. Memory of no file is shared by 0 and 1
+ * at place 6.
+ */
+const WITH_FILES: readonly Given[] = [
+  { op: "spawn", cpu: 0 },
+  mapFile(0, 0, true),
+  { op: "map-shared", p: 0, cpu: 0, page: 6, pages: 2, writable: true },
+  touch(0, 0),
+  touch(0, 1),
+  touch(0, 6),
+  { op: "fork", p: 0, cpu: 1 },
+  touch(1, 1, "read"),
+  touch(1, 6, "read"),
+  { op: "spawn", cpu: 3 },
+  mapFile(2, 0, false),
+  mapFile(2, 12, true, 1),
+  touch(3, 0, "read"),
+  touch(3, 1),
+  touch(3, 13),
+  run(0, 0),
+  run(0, 2),
+  run(1, 1),
+  run(2, 3),
+];
+
+/** What comes in the middle of an operation on memory that is shared. */
+const SECOND_OF_FILES: readonly Given[] = [
+  run(0, 3),
+  run(2, 2),
+  { op: "idle", cpu: 2 },
+  touch(1, 0),
+  touch(1, 2),
+  touch(3, 0, "read"),
+  touch(3, 1),
+  { op: "munmap", p: 1, cpu: 1, page: 0, pages: 3 },
+  { op: "fork", p: 1, cpu: 1 },
+  { op: "exec", p: 1, cpu: 1 },
+  { op: "exit", p: 1 },
+  { op: "exit", p: 2 },
+  cut(0, 1, 3),
+  cut(1, 1, 3),
+];
+
 /** What comes in the middle of a change of an LDT. */
 const SECOND_OF_LDT: readonly Given[] = [
   run(0, 3),
@@ -149,10 +207,12 @@ const plain = (each: Given): Operation => each;
 
 /** What comes at a point of an operation. */
 type Meeting = (during: Operation, point: number) => Operation;
-const reader =
+const readerOn =
+  (cpu: number) =>
   (page: number): Meeting =>
   (during, point): Operation =>
-    ({ op: "read-within", during, point, cpu: 2, page }) as Operation;
+    ({ op: "read-within", during, point, cpu, page }) as Operation;
+const reader = readerOn(2);
 const segment =
   (entry: number): Meeting =>
   (during, point): Operation =>
@@ -196,6 +256,18 @@ const SCENES: readonly Scene[] = [
       { op: "mprotect", p: 0, cpu: 0, page: 11, pages: 1, writable: false, executable: false },
     ],
     meetings: OF_PAGES,
+  },
+  {
+    setup: WITH_FILES,
+    firsts: [
+      cut(0, 1, 0),
+      touch(0, 2),
+      { op: "munmap", p: 0, cpu: 0, page: 0, pages: 3 },
+      { op: "munmap", p: 0, cpu: 0, page: 6, pages: 2 },
+      { op: "mremap", p: 0, cpu: 0, page: 0, pages: 3, to: 15 },
+      { op: "fork", p: 0, cpu: 0 },
+    ],
+    meetings: [...[0, 1, 2, 6].map(reader), ...[0, 1].map(readerOn(3)), ...SECOND_OF_FILES.map(meets)],
   },
   {
     setup: WITH_LDT,
@@ -323,7 +395,7 @@ export function exploreSchedules(kernel: KernelSource, stride = 1, hear?: (done:
 }
 
 const booted = (kernel: KernelSource): CheckedSystem =>
-  new CheckedSystem(kernel, { families: [...CORE_FAMILIES, memoryGoesFamily, meetingFamily], goOn: true });
+  new CheckedSystem(kernel, { families: [...CORE_FAMILIES, fileFamily, memoryGoesFamily, meetingFamily], goOn: true });
 
 /** Points of an operation when nothing comes in between. */
 function pointsOf(system: CheckedSystem, setup: readonly Operation[], during: Operation): number {

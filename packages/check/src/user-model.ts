@@ -1,13 +1,55 @@
 /** What a user may see: pages, what may be done with them, what is in them. A map, whatever the kernel's policy. */
 import { PAGE, type PageRange } from "@kreplica/hw-x86/api";
 
+/** A file: the words of each of its pages, up to its end. */
+export class ModelFile {
+  private readonly byIndex: (readonly number[])[] = [];
+
+  /** @param pages up to its end */
+  constructor(pages: number) {
+    this.resize(pages);
+  }
+
+  get pages(): number {
+    return this.byIndex.length;
+  }
+  /** Undefined behind the end. */
+  read(index: number): readonly number[] | undefined {
+    return this.byIndex[index];
+  }
+  /** @param index of a page before the end */
+  write(index: number, values: readonly number[]): void {
+    this.byIndex[index] = values;
+  }
+  /** Pages that it gets are unwritten. */
+  resize(pages: number): void {
+    this.byIndex.splice(pages);
+    while (this.byIndex.length < pages) this.byIndex.push(UNWRITTEN);
+  }
+}
+
+/** The page of a file that a page is of. */
+export interface ModelBacking {
+  readonly file: ModelFile;
+  readonly index: number;
+  /** Stores reach the file; otherwise the first makes a copy. */
+  readonly shared: boolean;
+}
+
 /** Never changed: pages that are alike share one, and a child has its parent's. */
 export interface ModelPage {
   readonly writable: boolean;
   readonly executable: boolean;
   /** Of an area that grows down by a fault below it. */
   readonly stack: boolean;
-  /** {@link WORDS} words of the page, a multiple of 1 KiB apart: one would not show that a copy lost the others. */
+  /** What it is of, unless that is private memory from the start. */
+  readonly of?: ModelBacking;
+  /** Of a page of a file: whether it is a copy by now, with values of its own. */
+  readonly copied?: boolean;
+  /**
+   * {@link WORDS} words of the page, when they are its own, a multiple of 1 KiB apart: one would not show that a copy
+   * lost the others.
+   */
   readonly values: readonly number[];
 }
 export const WORDS = 4;
@@ -24,6 +66,8 @@ export const pageNumber = (address: bigint): number => Number(address / PAGE);
 export class UserModel {
   private readonly byNumber = new Map<number, ModelPage>();
   brkPages = 0;
+  /** Whether a file was ever mapped. */
+  mapsFiles = false;
   /** Of the LDT, by entry; all others are 0. */
   readonly descriptors = new Map<number, bigint>();
 
@@ -36,6 +80,7 @@ export class UserModel {
   clear(): void {
     this.byNumber.clear();
     this.brkPages = 0;
+    this.mapsFiles = false;
     this.descriptors.clear();
   }
 
@@ -43,6 +88,7 @@ export class UserModel {
     const copy = new UserModel();
     for (const [page, each] of this.byNumber) copy.byNumber.set(page, each);
     copy.brkPages = this.brkPages;
+    copy.mapsFiles = this.mapsFiles;
     for (const [entry, descriptor] of this.descriptors) copy.descriptors.set(entry, descriptor);
     return copy;
   }
@@ -63,6 +109,42 @@ export class UserModel {
     const first = pageNumber(start);
     const fresh = { writable, executable: false, stack, values: UNWRITTEN };
     for (let page = first; page < first + pages; page++) this.byNumber.set(page, fresh);
+  }
+
+  /** @param offset page of the file at the first */
+  mapFile({ start, pages }: PageRange, writable: boolean, file: ModelFile, offset: number, shared: boolean): void {
+    this.map({ start, pages }, writable);
+    const first = pageNumber(start);
+    for (let each = 0; each < pages; each++)
+      this.byNumber.set(first + each, {
+        ...this.byNumber.get(first + each)!,
+        of: { file, index: offset + each, shared },
+      });
+    this.mapsFiles = true;
+  }
+
+  /** Whether any page is of a file. */
+  maps(file: ModelFile): boolean {
+    return this.mapsFiles && [...this.byNumber.values()].some(({ of }) => of?.file === file);
+  }
+
+  /** A file ends earlier: copies of what lay behind go too. */
+  truncated(file: ModelFile): void {
+    if (!this.mapsFiles) return;
+    for (const [page, each] of this.byNumber)
+      if (each.copied && each.of?.file === file && each.of.index >= file.pages)
+        this.byNumber.set(page, { ...each, copied: false });
+  }
+
+  /** Pages that are made present, as if each was stored to that may be: private pages of files are copied. */
+  populate({ start, pages }: PageRange, isCopied: (page: number) => boolean): void {
+    const first = pageNumber(start);
+    for (let page = first; this.mapsFiles && page < first + pages; page++) {
+      const found = this.byNumber.get(page);
+      const values = this.read(page);
+      if (found?.of && !found.of.shared && !found.copied && found.writable && values && isCopied(page))
+        this.byNumber.set(page, { ...found, copied: true, values });
+    }
   }
 
   unmap({ start, pages }: PageRange): void {
@@ -102,14 +184,25 @@ export class UserModel {
     }
   }
 
-  /** A store to a page that is there. @param word 0 to {@link WORDS} - 1 */
-  write(page: number, word: number, value: number): void {
-    const found = this.byNumber.get(page)!;
-    this.byNumber.set(page, { ...found, values: found.values.map((old, at) => (at === word ? value : old)) });
+  /** The words of a page; undefined where none is mapped, or behind the end of its file. */
+  read(page: number): readonly number[] | undefined {
+    const found = this.byNumber.get(page);
+    return found?.of && !found.copied ? found.of.file.read(found.of.index) : found?.values;
   }
 
-  allows(page: number, kind: "read" | "write" | "execute"): boolean {
+  /** A store that {@link outcome} allows. @param word 0 to {@link WORDS} - 1 */
+  write(page: number, word: number, value: number): void {
+    const found = this.byNumber.get(page)!;
+    const values = this.read(page)!.map((old, at) => (at === word ? value : old));
+    if (found.of?.shared) found.of.file.write(found.of.index, values);
+    else this.byNumber.set(page, { ...found, ...(found.of ? { copied: true } : {}), values });
+  }
+
+  /** What an access comes to, while there is memory. */
+  outcome(page: number, kind: "read" | "write" | "execute"): "ok" | "segv" | "sigbus" {
     const found = this.byNumber.get(page);
-    return found !== undefined && (kind === "write" ? found.writable : kind === "execute" ? found.executable : true);
+    const allowed =
+      found !== undefined && (kind === "write" ? found.writable : kind === "execute" ? found.executable : true);
+    return !allowed ? "segv" : this.read(page) ? "ok" : "sigbus";
   }
 }

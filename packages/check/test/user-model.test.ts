@@ -1,7 +1,7 @@
 /** The slow model of what a user may see, operation by operation: what changes, and that nothing beside it does. */
 import { PAGE } from "@kreplica/hw-x86/api";
 import { expect, test } from "vitest";
-import { pageNumber, UserModel, WORDS } from "../src/user-model.js";
+import { ModelFile, pageNumber, UserModel, WORDS } from "../src/user-model.js";
 
 const range = (page: number, pages: number) => ({ start: BigInt(page) * PAGE, pages });
 const numbers = (model: UserModel): number[] => [...model.pages.keys()].sort((a, b) => a - b);
@@ -143,11 +143,11 @@ test("a page that is there may be read; written and executed as its rights say; 
   const model = some();
   model.map(range(14, 1), false);
   model.protect(range(11, 1), false, true);
-  const of = (page: number) => (["read", "write", "execute"] as const).map((kind) => model.allows(page, kind));
-  expect(of(10)).toEqual([true, true, false]);
-  expect(of(11)).toEqual([true, false, true]);
-  expect(of(14)).toEqual([true, false, false]);
-  expect(of(15)).toEqual([false, false, false]);
+  const of = (page: number) => (["read", "write", "execute"] as const).map((kind) => model.outcome(page, kind));
+  expect(of(10)).toEqual(["ok", "ok", "segv"]);
+  expect(of(11)).toEqual(["ok", "segv", "ok"]);
+  expect(of(14)).toEqual(["ok", "segv", "segv"]);
+  expect(of(15)).toEqual(["segv", "segv", "segv"]);
 });
 
 test("a child has its parent's pages, heap and LDT, and goes its own way from there", () => {
@@ -173,4 +173,65 @@ test("a new program has no pages, no heap and no LDT", () => {
   model.descriptors.set(2, 5n);
   model.clear();
   expect([model.pages.size, model.brkPages, model.descriptors.size]).toEqual([0, 0, 0]);
+});
+
+/** A file of three pages, of which a has all for everybody to see, and b the last two for its own. */
+function mapped() {
+  const file = new ModelFile(3);
+  const [a, b] = [new UserModel(), new UserModel()];
+  a.mapFile(range(10, 3), true, file, 0, true);
+  b.mapFile(range(20, 2), true, file, 1, false);
+  return { file, a, b };
+}
+
+test("a file's words are what was stored to shared pages of it; private ones show them until they are stored to", () => {
+  const { file, a, b } = mapped();
+  a.write(11, 2, 7);
+  expect([file.read(1), a.read(11), b.read(20), file.read(0)]).toEqual([...Array(3).fill([0, 0, 7, 0]), untouched]);
+  b.write(20, 0, 5);
+  a.write(11, 1, 9);
+  expect([file.read(1), b.read(20)]).toEqual([
+    [0, 9, 7, 0],
+    [5, 0, 7, 0],
+  ]);
+  const child = a.copy();
+  child.write(12, 0, 3);
+  expect([a.read(12), b.read(21), child.maps(file), b.maps(new ModelFile(1))]).toEqual([
+    [3, 0, 0, 0],
+    [3, 0, 0, 0],
+    true,
+    false,
+  ]);
+});
+
+test("behind the end of its file a page is mapped and has no words; copies go with the end, what comes is unwritten", () => {
+  const { file, a, b } = mapped();
+  b.write(20, 0, 4);
+  b.write(21, 0, 5);
+  a.write(12, 0, 6);
+  file.resize(2);
+  for (const each of [a, b]) each.truncated(file);
+  expect([b.read(20), b.read(21), a.read(12)]).toEqual([[4, 0, 0, 0], undefined, undefined]);
+  expect([a.outcome(12, "write"), b.outcome(21, "read"), b.outcome(21, "execute")]).toEqual([
+    "sigbus",
+    "sigbus",
+    "segv",
+  ]);
+  file.resize(3);
+  expect([b.read(21), a.outcome(12, "write"), b.read(20)]).toEqual([untouched, "ok", [4, 0, 0, 0]]);
+});
+
+test("private pages that are made present have copies where they may be stored to, shared ones and others none", () => {
+  const { file, a, b } = mapped();
+  b.protect(range(21, 1), false, false);
+  file.resize(2);
+  for (const each of [a, b]) {
+    each.populate(range(10, 3), () => true);
+    each.populate(range(20, 2), () => true);
+  }
+  expect([20, 21].map((page) => b.pages.get(page)!.copied)).toEqual([true, undefined]);
+  expect([10, 11, 12].map((page) => a.pages.get(page)!.copied)).toEqual([undefined, undefined, undefined]);
+  b.mapFile(range(30, 2), true, file, 0, false);
+  b.populate(range(30, 2), (page) => page === 30);
+  expect([30, 31].map((page) => b.pages.get(page)!.copied)).toEqual([true, undefined]);
 });

@@ -167,4 +167,12 @@ export const SPACES: readonly Invariant<Subject>[] = [
       }
     },
   },
+  {
+    id: "F10",
+    when: "truncate",
+    where: ["run"],
+    sentence:
+      "a page of a file is one frame in every process that has no copy of it, and no process has a leaf, its own copy's " +
+      "neither, behind the file's end",
+  },
 ];

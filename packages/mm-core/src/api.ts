@@ -56,6 +56,7 @@ export {
   PgdPlan,
 } from "./processes/address-space-api.js";
 export { type DescriptorFault, MemoryHotplug, type RemovalOutcome } from "./processes/memory-hotplug-api.js";
+export { PageCache, type UserFile } from "./processes/page-cache-api.js";
 export * from "./processes/process-api.js";
 export { type PcidUse, SwitchMm, type TemporaryTables } from "./processes/switch-api.js";
 export { UserFrames } from "./processes/user-frames-api.js";

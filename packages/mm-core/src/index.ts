@@ -12,6 +12,8 @@ import { LockstepTables } from "./tables/kernel-tables.js";
 import { Memblock } from "./memory/memblock.js";
 import { MemoryHotplug } from "./processes/memory-hotplug-api.js";
 import { DirectMapHotplug } from "./processes/memory-hotplug.js";
+import { PageCache } from "./processes/page-cache-api.js";
+import { CountedPageCache } from "./processes/page-cache.js";
 import { Processes } from "./processes/process-api.js";
 import { UserProcesses } from "./processes/processes.js";
 import { SwitchMm } from "./processes/switch-api.js";
@@ -59,6 +61,7 @@ export const mmCore = plugin("mm-core", [
   bind(KernelBoot, OrderedBoot),
   bind(AddressSpaces, PerHolderSpaces),
   bind(UserFrames, CountedFrames),
+  bind(PageCache, CountedPageCache),
   bind(SwitchMm, PcidSwitch),
   bind(Processes, UserProcesses),
   bind(MemoryHotplug, DirectMapHotplug),

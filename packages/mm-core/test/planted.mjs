@@ -181,6 +181,57 @@ export default [
     test: "test/processes/memory-hotplug.test.ts",
   },
   {
+    promise: "pages behind the end of a file are given back behind the flush, copies of private ones among them",
+    file: "src/processes/file-mappings.ts",
+    find: "      if (gone.length > 0) this.switcher.flush(process.space, pagesBetween(start, end), false, cpu);\n      for (const frame of gone) this.frames.drop(frame);\n",
+    replace:
+      "      for (const frame of gone) this.frames.drop(frame);\n      if (gone.length > 0) this.switcher.flush(process.space, pagesBetween(start, end), false, cpu);\n",
+    test: "test/processes/files.test.ts",
+  },
+  {
+    promise: "a file ends before its pages go: no fault brings one back",
+    file: "src/processes/file-mappings.ts",
+    find: "    this.cache.resize(file, pages);\n    for (const { process, vma } of this.areasOf(file)) {\n      const { start, end } = behindEnd(vma);",
+    replace:
+      "    for (const { process, vma } of this.areasOf(file)) {\n      const { start, end } = behindEnd({ ...vma, file: { ...file, pages } });",
+    test: "test/processes/files.test.ts",
+  },
+  {
+    promise: "a file that gets shorter leaves every process that maps it",
+    file: "src/processes/file-mappings.ts",
+    find: "    return [...this.alive].flatMap(",
+    replace: "    return [...this.alive].slice(0, 1).flatMap(",
+    test: "test/processes/files.test.ts",
+  },
+  {
+    promise: "copies behind the end of a file go too",
+    file: "src/processes/file-mappings.ts",
+    find: ".filter((vma) => vma.file === file)",
+    replace: ".filter((vma) => vma.file === file && vma.shared)",
+    test: "test/processes/files.test.ts",
+  },
+  {
+    promise: "memory shared without a file goes with the process that was the last to map it",
+    file: "src/processes/processes.ts",
+    find: "    this.files.forget(areas);\n    process.space.free();",
+    replace: "    process.space.free();",
+    test: "test/processes/files.test.ts",
+  },
+  {
+    promise: "an area that is cut has its pages of the file where they were",
+    file: "src/processes/processes.ts",
+    find: ", offset: vma.offset + Number((at - vma.start) / PAGE) });",
+    replace: " });",
+    test: "test/processes/files.test.ts",
+  },
+  {
+    promise: "a page of a file that moves is the cache's where it went",
+    file: "src/processes/page-migration.ts",
+    find: "    if (!this.cache.replace(from, to)) return;\n",
+    replace: "    if (this.cache.find !== undefined) return;\n",
+    test: "test/processes/files.test.ts",
+  },
+  {
     promise: "descriptors of memory that goes are given back behind the flush",
     file: "src/processes/memory-hotplug.ts",
     find: "          blocks.push(this.tables.lookup(holder!, address)!.frame);\n",

@@ -72,7 +72,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
         .command("check")
         .summary("look for the shortest way a policy goes wrong")
         .description(
-          "Random interleavings of fork, exec, exit, mmap, munmap, mprotect, mremap, touches, migrations, CPUs off and on line, hotplug, kernel mappings, areas, modules, text patching, firmware calls, memory protection and refused allocations, on small kernels: after each operation the rules it may have broken, at the end all of them, against the machine's own bytes, a model of what a user may see, and the same run with a single copy. What fails is shrunk to the shortest list of operations. Of the series as posted (rfc-v1) every defect that shows is reported once, with its name. A defect asked for by name that is not seen is exit code 3.",
+          "Random interleavings of fork, exec, exit, mmap, munmap, mprotect, mremap, touches, shared files that are cut short, migrations, CPUs off and on line, hotplug, kernel mappings, areas, modules, text patching, firmware calls, memory protection and refused allocations, on small kernels: after each operation the rules it may have broken, at the end all of them, against the machine's own bytes, a model of what a user may see, and the same run with a single copy. What fails is shrunk to the shortest list of operations. Of the series as posted (rfc-v1) every defect that shows is reported once, with its name. A defect asked for by name that is not seen is exit code 3.",
         ),
     ),
     [

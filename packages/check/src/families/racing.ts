@@ -12,7 +12,7 @@ import type { Subject } from "../subject.js";
 import type { Operation, OperationFamily } from "../family.js";
 import { placeText } from "../places.js";
 import type { Live } from "../population.js";
-import { pageNumber } from "../user-model.js";
+import { type ModelPage, pageNumber } from "../user-model.js";
 
 export type RacingOperation =
   /** @param store the reader comes right after this store of the operation, from 1 */
@@ -87,6 +87,42 @@ const ENDS_THREADS: ReadonlySet<string> = new Set(["exec", "exit"]);
 /** Whether nothing of the process an operation is about runs any more afterwards. */
 export const endsThreads = ({ op }: Operation): boolean => ENDS_THREADS.has(op);
 
+type Cut = Operation & { readonly file: number; readonly pages: number };
+/** The page that an operation touches, if that is what it does. */
+const touchedPage = (system: Subject, operation: Operation, who: Live | undefined): ModelPage | undefined =>
+  operation.op === "touch"
+    ? who?.model.pages.get(pageNumber(system.address((operation as Operation & { readonly page: number }).page)))
+    : undefined;
+
+/**
+ * What locks of files and of their pages keep apart. A file gets shorter under its i_mmap_rwsem, for which all wait
+ * that change areas of it, and with each page locked that goes, for which faults there wait. Who copies a page of a
+ * file for a private area is done with it before another stores to it: both orders are right, the model has one.
+ */
+function filesMayMeet(
+  system: Subject,
+  first: Operation,
+  second: Operation,
+  one: Live | undefined,
+  other: Live | undefined,
+): boolean {
+  const cuts = [first, second].map((each) => (each.op === "truncate" ? (each as Cut) : undefined));
+  const [cut] = cuts.filter((each) => each !== undefined);
+  if (cut) {
+    const { model } = system.population.file(cut.file);
+    if (cuts[0] && cuts[1]) return model !== system.population.file(cuts[1].file).model;
+    const [rest, who] = cuts[0] ? [second, other] : [first, one];
+    if (rest.op === "touch") {
+      const { of } = touchedPage(system, rest, who) ?? {};
+      return of?.file !== model || of.index < Math.min(cut.pages, model.pages);
+    }
+    return LOCK_FREE.has(rest.op) || !who?.model.maps(model);
+  }
+  if (!one?.model.mapsFiles || !other?.model.mapsFiles) return true;
+  const { of } = touchedPage(system, second, other) ?? {};
+  return ![...one.model.pages.values()].some((page) => page.of && !page.of.shared && page.of.file === of?.file);
+}
+
 /** Whether no lock keeps the second out while the first is under way. */
 function mayMeet(system: Subject, first: Operation, second: Operation): boolean {
   const [one, other] = [processOf(system, first), processOf(system, second)];
@@ -98,6 +134,7 @@ function mayMeet(system: Subject, first: Operation, second: Operation): boolean 
   if (![first, second].every((each) => system.isUserOperation(each)) || first.op === "idle") return false;
   const cpu = cpuOf(system, first);
   if (cpu !== undefined && cpu === cpuOf(system, second)) return false;
+  if (!filesMayMeet(system, first, second, one, other)) return false;
   if (one === undefined || one !== other) return true;
   return LOCK_FREE.has(second.op) && !endsThreads(first);
 }
@@ -135,7 +172,7 @@ export function read(system: Subject, during: Operation, number: number, place: 
     return found && found.frame + (found.level === 2 ? within : 0);
   };
   const before = frameNow();
-  const wordBefore = who.model.pages.get(page)?.values[0];
+  const wordBefore = who.model.read(page)?.[0];
   let reached: Frame | undefined;
   let word = 0;
   let isCopy = false;
@@ -163,7 +200,7 @@ export function read(system: Subject, during: Operation, number: number, place: 
       `during the operation CPU ${cpu} reached frame ${reached} for ${hex(address)}, which was mapped neither before nor after`,
     );
   }
-  const wordAfter = who.model.pages.get(page)?.values[0];
+  const wordAfter = who.model.read(page)?.[0];
   if (reached !== undefined && word !== wordBefore && word !== wordAfter)
     system.fail(
       "G5",

@@ -183,7 +183,10 @@ export const userPageFamily: OperationFamily<UserPageOperation> = {
             return;
           }
           case "mlock":
-            processes.mlock(process, range, o.on, cpu);
+            if (!processes.mlock(process, range, o.on, cpu))
+              // Where memory ran out, only the kernel knows how far it came.
+              model.populate(range, (page) => population.hasCopy(process, page));
+            else if (o.on) model.populate(range, () => true);
         }
       },
     };

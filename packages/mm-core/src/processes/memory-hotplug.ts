@@ -37,6 +37,7 @@ import { type FramePurpose, PageAllocator } from "../memory/page-allocator-api.j
 import { ReplicaView } from "../tables/replica-view-api.js";
 import { KERNEL_DATA } from "../tables/protection.js";
 import type { DescriptorFault, MemoryHotplug, RemovalOutcome } from "./memory-hotplug-api.js";
+import { PageCache } from "./page-cache-api.js";
 import { PageMigration } from "./page-migration.js";
 import { Processes } from "./process-api.js";
 import { SwitchMm } from "./switch-api.js";
@@ -74,9 +75,10 @@ export class DirectMapHotplug implements MemoryHotplug {
     @inject(UserFrames) userFrames: UserFrames,
     @inject(SwitchMm) switcher: SwitchMm,
     @inject(CpuState) private readonly cpus: CpuState,
+    @inject(PageCache) cache: PageCache,
   ) {
     this.offline = new Set(options.offlineMemory);
-    this.migration = new PageMigration(machine, processes, userFrames, switcher);
+    this.migration = new PageMigration(machine, processes, userFrames, switcher, cache);
   }
 
   online(node: NodeId, cpu: CpuId = this.cpus.current): boolean {

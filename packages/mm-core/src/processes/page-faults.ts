@@ -1,9 +1,13 @@
-/** Page faults of user mode: first touch by NUMA policy, copy on write, stack growth, and faults that were none. */
+/**
+ * Page faults of user mode: first touch by NUMA policy, copy on write, pages of files, stack growth, and faults that
+ * were none.
+ */
 import { type CpuId, type Frame, type Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import type { Mapping } from "../tables/kernel-tables-api.js";
 import { LARGE, PAGE } from "@kreplica/hw-x86/api";
 import { leaves, pagesOf } from "./leaves.js";
 import type { AccessKind, AccessOutcome, NumaPolicy, Process, Vma } from "./process-api.js";
+import type { PageCache, UserFile } from "./page-cache-api.js";
 import type { SwitchMm } from "./switch-api.js";
 import type { UserFrames } from "./user-frames-api.js";
 
@@ -16,6 +20,7 @@ export class PageFaults {
     private readonly machine: Machine,
     private readonly switcher: SwitchMm,
     private readonly frames: UserFrames,
+    private readonly cache: PageCache,
     private readonly counts: { spurious: number },
   ) {}
 
@@ -37,9 +42,14 @@ export class PageFaults {
     if (!vma || vma.start > address) return "segv";
     if (kind === "write" ? !vma.writable : kind === "execute" ? !vma.executable : !(vma.readable || vma.writable))
       return "segv";
+    const index = vma.offset + Number((address - vma.start) / PAGE);
+    if (vma.file && index >= vma.file.pages) return "sigbus";
     const mapping = process.space.lookup(address);
-    if (!mapping) return this.firstTouch(process, cpu, address, vma);
-    if (kind === "write" && !mapping.writable) return this.writeShared(process, cpu, address, mapping);
+    if (!mapping)
+      return vma.file
+        ? this.touchFile(process, cpu, address, vma, vma.file, index, kind)
+        : this.firstTouch(process, cpu, address, vma);
+    if (kind === "write" && !mapping.writable) return this.writeProtected(process, cpu, address, mapping, vma.shared);
     // The tables allow it already: another CPU was faster, or this one held a stale entry.
     this.counts.spurious++;
     this.machine.cpu(cpu).invlpg(address);
@@ -83,6 +93,49 @@ export class PageFaults {
     return "ok";
   }
 
+  /**
+   * Maps the cache's page, which a private area may not write to, or for a store to a private area a copy of it.
+   * @source Linux 6.5 mm/memory.c do_read_fault, do_cow_fault, do_shared_fault
+   */
+  private touchFile(
+    process: Process,
+    cpu: CpuId,
+    address: bigint,
+    { policy, shared, writable, executable }: Vma,
+    file: UserFile,
+    index: number,
+    kind: AccessKind,
+  ): AccessOutcome {
+    const node = this.machine.nodeOfCpu(cpu);
+    let cached = this.cache.find(file, index);
+    if (cached === undefined) {
+      cached = this.frameFor(policy, node, address, 0);
+      if (cached === NONE) return "oom";
+      this.cache.insert(file, index, cached);
+    }
+    const copies = kind === "write" && !shared;
+    const frame = copies ? this.frameFor(policy, node, address, 0) : cached;
+    if (frame === NONE) return "oom";
+    if (copies) this.machine.memory.copyFrame(cached, frame);
+    else this.frames.share(frame);
+    const mapping: Mapping = {
+      frame,
+      level: 1,
+      present: true,
+      user: true,
+      global: false,
+      writable: writable && (shared || copies),
+      executable,
+      cache: "wb",
+    };
+    if (!process.space.set(address, mapping, node)) {
+      this.frames.drop(frame);
+      return "oom";
+    }
+    process.rss += 1;
+    return "ok";
+  }
+
   /** @source Documentation/admin-guide/mm/numa_memory_policy.rst */
   private frameFor(policy: NumaPolicy, node: NodeId, address: bigint, order: 0 | 9): Frame {
     switch (policy.kind) {
@@ -104,9 +157,16 @@ export class PageFaults {
     }
   }
 
-  private writeShared(process: Process, cpu: CpuId, address: bigint, mapping: Mapping): AccessOutcome {
+  /** A store to a page that is there: of a private area it must be nobody else's, the cache's neither. */
+  private writeProtected(
+    process: Process,
+    cpu: CpuId,
+    address: bigint,
+    mapping: Mapping,
+    shared: boolean,
+  ): AccessOutcome {
     const at = mapping.level === 2 ? address & ~(LARGE - 1n) : address;
-    if (this.frames.count(mapping.frame) > 1 && !this.ownCopy(process, at, mapping, cpu)) return "oom";
+    if (!shared && this.frames.count(mapping.frame) > 1 && !this.ownCopy(process, at, mapping, cpu)) return "oom";
     const own = process.space.lookup(at)!;
     process.space.set(at, { ...own, writable: true }, this.machine.nodeOfCpu(cpu));
     this.switcher.flush(process.space, { start: at, pages: 1 }, false, cpu);

@@ -1,13 +1,15 @@
 /**
- * Pages of users moved off a node: each is taken from all who map it, copied, and mapped again by all.
+ * Pages of users moved off a node, those of files among them: each is taken from all who map it, copied, and mapped
+ * again by all.
  *
  * While a page moves nobody has it: its leaves are not present, and every CPU that may hold one is flushed before the
  * first byte is copied, or a store to the old frame would be lost. Source: Documentation/mm/page_migration.rst.
  */
-import { type CpuId, type Frame, type Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
+import { type CpuId, type Frame, LARGE_PAGES, type Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import { leaves, pagesOf } from "./leaves.js";
 import type { Mapping } from "../tables/kernel-tables-api.js";
 import type { Process, Processes } from "./process-api.js";
+import type { PageCache } from "./page-cache-api.js";
 import type { SwitchMm } from "./switch-api.js";
 import type { UserFrames } from "./user-frames-api.js";
 
@@ -18,12 +20,15 @@ interface Mapper {
   readonly mapping: Mapping;
 }
 
-/** A page, all who map it, and where it goes. */
+/** A page, all who map it, perhaps nobody when it is of a file, and where it goes. */
 interface Move {
   readonly from: Frame;
   readonly to: Frame;
   readonly mappers: readonly Mapper[];
 }
+
+/** Pages of 4 KiB; what only the cache has is small. */
+const sizeOf = ([first]: readonly Mapper[]): number => (first ? pagesOf(first.mapping) : 1);
 
 /** Keeps nothing. */
 export class PageMigration {
@@ -32,11 +37,12 @@ export class PageMigration {
     private readonly processes: Processes,
     private readonly frames: UserFrames,
     private readonly switcher: SwitchMm,
+    private readonly cache: PageCache,
   ) {}
 
   /** Pages of 4 KiB that processes have on a node, each once however many map it. */
   pagesOn(node: NodeId): number {
-    return [...this.mapped(node).values()].reduce((sum, [first]) => sum + pagesOf(first!.mapping), 0);
+    return [...this.mapped(node).values()].reduce((sum, mappers) => sum + sizeOf(mappers), 0);
   }
 
   /**
@@ -47,7 +53,7 @@ export class PageMigration {
   away(node: NodeId, cpu: CpuId): boolean {
     const moves: Move[] = [];
     for (const [from, mappers] of this.mapped(node)) {
-      const to = this.room(node, mappers[0]!.mapping);
+      const to = this.room(node, sizeOf(mappers));
       if (to === NONE) {
         for (const move of moves) this.frames.drop(move.to);
         return false;
@@ -59,7 +65,7 @@ export class PageMigration {
   }
 
   private move({ from, to, mappers }: Move, cpu: CpuId): void {
-    const pages = pagesOf(mappers[0]!.mapping);
+    const pages = sizeOf(mappers);
     for (const { process, address, mapping } of mappers) {
       process.space.set(address, { ...mapping, present: false }, 0);
       this.switcher.flush(process.space, { start: address, pages }, false, cpu);
@@ -70,15 +76,18 @@ export class PageMigration {
       process.space.set(address, { ...mapping, frame: to }, 0);
       this.frames.drop(from);
     });
+    if (!this.cache.replace(from, to)) return;
+    if (mappers.length > 0) this.frames.share(to);
+    this.frames.drop(from);
   }
 
-  private room(node: NodeId, mapping: Mapping): Frame {
+  private room(node: NodeId, pages: number): Frame {
     const { machine } = this;
     const others = machine.nodes
       .filter((each) => each !== node)
       .sort((a, b) => machine.distance(node, a) - machine.distance(node, b) || a - b);
     for (const each of others) {
-      const frame = this.frames.allocate(each, mapping.level === 2 ? 9 : 0, true);
+      const frame = this.frames.allocate(each, pages === LARGE_PAGES ? 9 : 0, true);
       if (frame !== NONE) return frame;
     }
     return NONE;
@@ -95,6 +104,8 @@ export class PageMigration {
           if (mappers) mappers.push({ process, address, mapping });
           else found.set(mapping.frame, [{ process, address, mapping }]);
         }
+    for (const frame of this.cache.frames())
+      if (this.machine.memory.nodeOf(frame) === node && !found.has(frame)) found.set(frame, []);
     return found;
   }
 }

@@ -2,6 +2,7 @@
 import { token } from "@kreplica/di";
 import type { CpuId, Frame, NodeId, PageRange } from "@kreplica/hw-x86/api";
 import type { AddressSpace, LdtPlace } from "./address-space-api.js";
+import type { UserFile } from "./page-cache-api.js";
 import type { VmaTree } from "./vma-tree.js";
 
 /** Where a page's frame comes from. */
@@ -11,7 +12,7 @@ export type NumaPolicy =
   | { readonly kind: "interleave"; readonly nodes: readonly NodeId[] }
   | { readonly kind: "preferred"; readonly node: NodeId };
 
-/** One mapped area of a process, private and anonymous. */
+/** One mapped area of a process. */
 export interface Vma {
   readonly start: bigint;
   readonly end: bigint;
@@ -24,6 +25,12 @@ export interface Vma {
   /** Grows down on a fault just below it. */
   readonly stack: boolean;
   readonly policy: NumaPolicy;
+  /** What its pages are of; undefined for anonymous memory that is private. */
+  readonly file: UserFile | undefined;
+  /** Page of the file at `start`. */
+  readonly offset: number;
+  /** Stores reach the file, and all who map it; otherwise the first makes a copy of the page. */
+  readonly shared: boolean;
 }
 /** What an area is, but for where it is. */
 export type VmaProperties = Partial<Omit<Vma, "start" | "end">>;
@@ -54,8 +61,11 @@ export interface Process {
   alive: boolean;
 }
 
-/** What an access came to. `segv`: not allowed. `oom`: a frame or table could not be had. */
-export type AccessOutcome = "ok" | "segv" | "oom";
+/**
+ * What an access came to. `segv`: not allowed. `sigbus`: allowed, and behind the end of the file. `oom`: a frame or
+ * table could not be had.
+ */
+export type AccessOutcome = "ok" | "segv" | "sigbus" | "oom";
 /** What a user access does. */
 export type AccessKind = "read" | "write" | "execute";
 
@@ -64,12 +74,20 @@ export interface Processes {
   readonly alive: ReadonlySet<Process>;
   /** exec of the first program. @param cpu on which it is asked for */
   spawn(cpu: CpuId): Process | undefined;
-  /** A copy that shares every page until one side writes. */
+  /**
+   * A copy that shares every page until one side writes, and for good what is shared; of that the child has areas, and
+   * no leaves before it faults. @source Linux 6.5 mm/memory.c vma_needs_copy
+   */
   fork(parent: Process, cpu: CpuId): Process | undefined;
   /** A fresh address space in the same process. */
   exec(process: Process, cpu: CpuId): boolean;
   exit(process: Process): void;
-  /** @param range pages of 4 KiB @returns false where something is mapped already */
+  /**
+   * Maps private memory, or a file that `properties` names; shared without a file, memory of its own that children
+   * share. Of 4 KiB pages where it is not private and anonymous.
+   * @param range pages of 4 KiB
+   * @returns false where something is mapped already
+   */
   mmap(process: Process, range: PageRange, properties: VmaProperties, cpu: CpuId): boolean;
   munmap(process: Process, range: PageRange, cpu: CpuId): boolean;
   /**
@@ -84,6 +102,12 @@ export interface Processes {
   ): boolean;
   /** Moves a mapping. @returns false when the source is not one area or the target is taken */
   mremap(process: Process, range: PageRange, to: bigint, cpu: CpuId): boolean;
+  /**
+   * Sets where a file ends. Pages behind it leave every area, copies of private ones too, and every CPU; accesses there
+   * come to `sigbus` until the file is longer again, and then to zeroes.
+   * @param pages of 4 KiB, 0 or more @param cpu sends the flushes
+   */
+  truncate(file: UserFile, pages: number, cpu: CpuId): void;
   setBrk(process: Process, end: bigint, cpu: CpuId): boolean;
   mlock(process: Process, range: PageRange, on: boolean, cpu: CpuId): boolean;
   /**

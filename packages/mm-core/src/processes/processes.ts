@@ -6,7 +6,8 @@ const isCovered = ({ vmas }: Process, { start, end }: AddressRange): boolean =>
   end - start;
 
 /**
- * Processes: areas, first touch, copy on write, fork, exec and exit, over address spaces with a PGD for each holder.
+ * Processes: areas, first touch, copy on write, pages of files, fork, exec and exit, over address spaces with a PGD for
+ * each holder.
  */
 import { inject, injectable } from "@kreplica/di";
 import {
@@ -34,8 +35,10 @@ import type { Mapping } from "../tables/kernel-tables-api.js";
 import { PageAllocator } from "../memory/page-allocator-api.js";
 import { ReplicaView } from "../tables/replica-view-api.js";
 import { lookup } from "../tables/walk.js";
+import { FileMappings } from "./file-mappings.js";
 import { LocalDescriptors } from "./ldt.js";
 import { leaves, pagesOf } from "./leaves.js";
+import { PageCache, type UserFile } from "./page-cache-api.js";
 import { PageFaults } from "./page-faults.js";
 import type {
   AccessKind,
@@ -59,6 +62,7 @@ export class UserProcesses implements Processes {
   readonly alive = new Set<Process>();
   readonly faults = { taken: 0, spurious: 0 };
   private readonly faultHandler: PageFaults;
+  private readonly files: FileMappings;
   private readonly descriptors: LocalDescriptors;
   lastValue = 0;
   private next = 1;
@@ -73,8 +77,10 @@ export class UserProcesses implements Processes {
     @inject(PageAllocator) private readonly allocator: PageAllocator,
     @inject(ReplicaView) private readonly view: ReplicaView,
     @inject(CpuState) private readonly cpus: CpuState,
+    @inject(PageCache) private readonly cache: PageCache,
   ) {
-    this.faultHandler = new PageFaults(machine, switcher, frames, this.faults);
+    this.faultHandler = new PageFaults(machine, switcher, frames, cache, this.faults);
+    this.files = new FileMappings(this.alive, cache, frames, switcher);
     this.descriptors = new LocalDescriptors(machine, context.layout, allocator, switcher);
   }
 
@@ -103,6 +109,7 @@ export class UserProcesses implements Processes {
     }
     for (const vma of parent.vmas.all()) {
       vmas.insert({ ...vma, locked: false });
+      if (vma.shared) continue;
       for (const { address, mapping } of leaves(parent.space, vma)) {
         const child = { ...mapping, writable: false };
         if (!space.set(address, child, node)) {
@@ -131,7 +138,6 @@ export class UserProcesses implements Processes {
     const borrowers = users.filter((each) => this.switcher.isLazy(each));
     this.end(process);
     process.space = space;
-    process.vmas = new VmaTree();
     process.brk = process.brkStart;
     for (const each of users) {
       // A kernel thread that only borrowed the old space is no thread of the process: its CPU is left on init_mm, or
@@ -159,6 +165,9 @@ export class UserProcesses implements Processes {
     // Its threads end first: a page is nobody's only when no CPU can reach it.
     this.switcher.forget(process.space);
     this.dropAll(process);
+    const areas = process.vmas.all();
+    process.vmas = new VmaTree();
+    this.files.forget(areas);
     process.space.free();
     if (process.ldt) this.descriptors.free(process.ldt);
     process.ldt = undefined;
@@ -186,6 +195,9 @@ export class UserProcesses implements Processes {
       large: false,
       stack: false,
       policy: LOCAL,
+      file: properties.shared ? this.cache.create(range.pages, true) : undefined,
+      offset: 0,
+      shared: false,
       ...properties,
     };
     process.vmas.insert(vma);
@@ -207,7 +219,8 @@ export class UserProcesses implements Processes {
     const area = bytesOf(range);
     if (!this.cutLarge(process, area, cpu)) return false;
     this.cutAreas(process, area);
-    for (const vma of process.vmas.meeting(area)) {
+    const areas = process.vmas.meeting(area);
+    for (const vma of areas) {
       process.vmas.remove(vma);
       if (vma.locked) process.locked -= Number((vma.end - vma.start) / PAGE);
     }
@@ -221,6 +234,7 @@ export class UserProcesses implements Processes {
     if (gone.length + tables.length > 0) this.switcher.flush(process.space, range, tables.length > 0, cpu);
     for (const frame of gone) this.frames.drop(frame);
     for (const table of tables) this.allocator.free(table, 0);
+    this.files.forget(areas);
     return true;
   }
 
@@ -231,7 +245,7 @@ export class UserProcesses implements Processes {
       if (!vma || vma.start === at) continue;
       process.vmas.remove(vma);
       process.vmas.insert({ ...vma, end: at });
-      process.vmas.insert({ ...vma, start: at });
+      process.vmas.insert({ ...vma, start: at, offset: vma.offset + Number((at - vma.start) / PAGE) });
     }
   }
 
@@ -319,6 +333,10 @@ export class UserProcesses implements Processes {
     this.switcher.flush(process.space, range, tables.length > 0, cpu);
     for (const table of tables) this.allocator.free(table, 0);
     return true;
+  }
+
+  truncate(file: UserFile, pages: number, cpu: CpuId): void {
+    this.files.truncate(file, pages, cpu);
   }
 
   setBrk(process: Process, end: bigint, cpu: CpuId): boolean {
