@@ -254,6 +254,17 @@ long long stolen_ticks(void) {
   return stolen;
 }
 
+/* QEMU without KVM names itself so in the leaf of hypervisors, which __get_cpuid does not know. */
+static int is_emulated(void) {
+  unsigned a, b, c, d;
+  char name[12];
+  __cpuid(0x40000000u, a, b, c, d);
+  memcpy(name, &b, 4);
+  memcpy(name + 4, &c, 4);
+  memcpy(name + 8, &d, 4);
+  return memcmp(name, "TCGTCGTCGTCG", sizeof name) == 0;
+}
+
 void print_processor(void) {
   unsigned a = 0, b = 0, c = 0, d = 0, brand[13] = {0};
   char vendor[13] = {0};
@@ -272,9 +283,10 @@ void print_processor(void) {
     if (*at == '"' || *at == '\\' || *at < ' ') *at = ' ';
   while (*name == ' ') name++;
   for (size_t length = strlen(name); length > 0 && name[length - 1] == ' ';) name[--length] = 0;
-  printf("\"processor\":{\"vendor\":\"%s\",\"family\":%u,\"model\":%u,\"name\":\"%s\",\"underHypervisor\":%s}",
+  const int guest = (c >> 31) & 1;
+  printf("\"processor\":{\"vendor\":\"%s\",\"family\":%u,\"model\":%u,\"name\":\"%s\",\"underHypervisor\":%s%s}",
          strcmp(vendor, "GenuineIntel") == 0 ? "intel" : strcmp(vendor, "AuthenticAMD") == 0 ? "amd" : "other", family,
-         model, name, (c >> 31) & 1 ? "true" : "false");
+         model, name, guest ? "true" : "false", guest && is_emulated() ? ",\"emulated\":true" : "");
 }
 
 /* As the kernel has them from CPUID. */

@@ -217,6 +217,25 @@ describe("the machine", () => {
     expect(machineOf(measurement([...pairs, hot(4 << 20, 15)])).l3.cycles.value).toBe(60);
   });
 
+  test("of an emulator's times none is the machine's: its shape alone, and that is said", () => {
+    const emulated = { ...head.processor, emulated: true } as const;
+    const hot = cell({ cache: "hot", bytes: 16 << 10, nanoseconds: 1, low: 1, high: 1 });
+    const machine = machineOf(measurement([...pairs, hot], { processor: emulated }));
+    expect(machine.nodes.map(({ id, memoryBytes }) => [id, memoryBytes])).toEqual([
+      [0, 2 ** 33],
+      [1, 2 ** 33],
+    ]);
+    expect(machine.l2.bytes).toBe(1 << 20);
+    for (const { source } of [machine.hertz, machine.l1d.cycles]) expect(source).not.toMatch(/kreplica probe/);
+    const measured = pairs.map(({ nanoseconds }) => nanoseconds);
+    expect(machine.latencyNs.flat().filter((ns) => measured.includes(ns))).toEqual([]);
+    expect(machine.sources.join("\n")).toMatch(/not measured: clock, latencies, cycles of caches: under an emulator/);
+    const printed = (by: object): Measurement =>
+      measurementFromProgram(line("head", { version: 1, ...head, processor: by }) + end(0), "program");
+    expect(printed(emulated).source).toBe("measured by kreplica probe, under an emulator");
+    expect(printed(head.processor).source).toBe("measured by kreplica probe");
+  });
+
   test("what disturbed is said: others on the CPU, stolen time, places that the kernel does not tell", () => {
     const sources = machineOf(
       measurement([cell({ disturbed: 5, stolenTicks: 20, placed: false }), ...pairs.slice(1)]),

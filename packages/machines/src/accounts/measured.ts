@@ -36,7 +36,9 @@ export function measuredAccount(
     account.say("family", "", processor.family, at("processor"));
     account.say("model", "", processor.model, at("processor"));
   }
-  if (coreHertz !== null) account.say("hertz", "", coreHertz, at("coreHertz"));
+  // What an emulator executes has no caches and no far memory: of such a machine only its shape is known.
+  const emulated = processor.emulated === true;
+  if (coreHertz !== null && !emulated) account.say("hertz", "", coreHertz, at("coreHertz"));
   for (const [index, { name, bytes, ways }] of caches.entries()) {
     if (bytes > MOST_CACHE) continue;
     account.say("cacheBytes", name, bytes, at("caches", index));
@@ -45,6 +47,12 @@ export function measuredAccount(
   for (const [index, { id, cpus, memoryBytes }] of nodes.entries()) {
     account.say("nodeCpus", id, cpus, at("nodes", index));
     if (memoryBytes !== null) account.say("nodeMemory", id, memoryBytes, at("nodes", index));
+  }
+  if (emulated) {
+    account.remark(
+      "not measured: clock, latencies, cycles of caches: under an emulator all times are its own; assumed unless another input has them",
+    );
+    return account;
   }
   for (const { id: from, cpus } of nodes)
     for (const { id: to, memoryBytes } of nodes) {

@@ -60,6 +60,7 @@ export const headShape = {
     model: count.max(1000),
     name: z.string().max(200),
     underHypervisor: z.boolean(),
+    emulated: z.exactOptional(z.literal(true)),
   }),
   tscHertz: z.number().min(1e6).max(1e12),
   tscInvariant: z.boolean().nullable(),
@@ -166,6 +167,10 @@ export interface MeasuredProcessor {
   readonly model: number;
   readonly name: string;
   readonly underHypervisor: boolean;
+  /**
+   * QEMU without KVM: every time is the emulator's own, none is a processor's. Absent: not so, as far as CPUID tells.
+   */
+  readonly emulated?: true;
 }
 
 /** A measurement: the machine as it was found, and its latencies. */

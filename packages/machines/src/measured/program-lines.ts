@@ -46,7 +46,7 @@ export function measurementFromProgram(printed: string, program: string): Measur
         );
       return {
         schema: MEASUREMENT_SCHEMA,
-        source: MEASURED_BY,
+        source: head.processor.emulated === true ? `${MEASURED_BY}, under an emulator` : MEASURED_BY,
         seconds: Number(rest["seconds"]) || 0,
         ...head,
         cells,
