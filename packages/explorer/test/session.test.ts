@@ -1,5 +1,6 @@
 /** A story looked at from its beginning to its end, forward, back, and between two stores. */
 import { expect, test } from "vitest";
+import { catalogue } from "../src/model/catalogue.js";
 import { BOOTED, Session } from "../src/model/session.js";
 import { FIRST_STORY } from "../src/model/setup.js";
 
@@ -101,4 +102,24 @@ test("what schedules and machines with late memory have alone is told like all e
     "process 0 unmaps 2 pages at 0x200000, on CPU 0; at its 2. point CPU 2 reads 0x200000",
     "memory of node 2 goes, asked for on CPU 0",
   ]);
+});
+
+test("on demand a node's text is the master's until its CPUs have waited, its own then, and the master's when memory is wanted", () => {
+  const { policies, operations } = catalogue();
+  const { name } = policies.find((each) => each.name.startsWith("on-demand:"))!;
+  const own = operations.filter(({ policy }) => policy === "on-demand").map(({ op }) => op);
+  expect(own).toEqual(["wait-for-text", "want-memory"]);
+  const told = new Session({
+    ...FIRST_STORY,
+    policy: name,
+    operations: [
+      { op: "wait-for-text", cpu: 2, kilocycles: 999 },
+      { op: "wait-for-text", cpu: 2, kilocycles: 1 },
+      { op: "want-memory", node: 1 },
+    ] as never[],
+  });
+  const text = BigInt(told.look({ step: BOOTED, store: 0 }).places[0]!.address);
+  const from = (step: number): unknown => told.look({ step, store: 0 }, text).page!.copies.map(({ lies }) => lies);
+  expect([0, 1, 2, 3].map((done) => from(BOOTED + done))).toEqual([[0], [0], [0, 1], [0]]);
+  expect(told.failure).toBeUndefined();
 });

@@ -1,15 +1,18 @@
 /** The catalogue of what can be chosen on the page. */
-import { CONFIGURATIONS, FAMILIES, fewestNodes, repertoire } from "@kreplica/check";
-import { INVARIANTS, POLICIES } from "@kreplica/kernel";
+import { CONFIGURATIONS, FAMILIES, familiesOn, fewestNodes, repertoire } from "@kreplica/check";
+import { INVARIANTS, POLICIES, policyOf } from "@kreplica/kernel";
 import { BUGS } from "@kreplica/museum";
 import { DEFECTS } from "@kreplica/series-as-posted";
 import { type Catalogue, type OperationChoice, plainOperation } from "./choices.js";
 import { LESSONS, SERIES_ROOM, wordsOf } from "./lessons.js";
 
+/** A policy whose copies come while one looks on, for a number that is easily typed. */
+const ON_DEMAND = "on-demand:1000000";
+
 /** The catalogue. */
 export const catalogue = (): Catalogue => ({
   lessons: LESSONS.map((lesson) => ({ ...lesson, ...wordsOf(lesson) })),
-  policies: Object.values(POLICIES).map(({ name, summary }) => ({ name, summary })),
+  policies: [...Object.values(POLICIES), policyOf(ON_DEMAND)].map(({ name, summary }) => ({ name, summary })),
   faults: [
     ...DEFECTS.map(({ id, sentence, configuration }) => ({
       id,
@@ -28,8 +31,14 @@ export const catalogue = (): Catalogue => ({
       fewestNodes: nodes,
     })),
   ],
-  operations: FAMILIES.flatMap(({ name, kinds }) =>
-    Object.entries(kinds).map(([op, { fields }]) => ({ family: name, op, fields, example: exampleOf(op, fields) })),
+  operations: familiesOn(policyOf(ON_DEMAND)).flatMap((family) =>
+    Object.entries(family.kinds).map(([op, { fields }]) => ({
+      family: family.name,
+      op,
+      fields,
+      example: exampleOf(op, fields),
+      ...(FAMILIES.includes(family) ? {} : { policy: ON_DEMAND.split(":")[0]! }),
+    })),
   ),
   configurations: Object.entries(CONFIGURATIONS).map(([name, { fewest }]) => ({ name, fewest })),
   rules: INVARIANTS.map(({ id, sentence }) => ({ id, sentence })),

@@ -8,6 +8,8 @@ export interface OperationChoice {
   readonly fields: Readonly<Record<string, "number" | "boolean" | "operation" | readonly string[]>>;
   /** What it says with all its numbers 0. */
   readonly example: string;
+  /** The policies under which it means something, by what their names begin with; absent: all. */
+  readonly policy?: string;
 }
 
 /** A defect of the series or a bug of the museum that can be switched on. */

@@ -199,7 +199,7 @@ export function App({ start, known }: { start: StartWorker; known: Promise<First
               });
             }}
           />
-          <Operations catalogue={catalogue} nodes={place.nodes} add={add} />
+          <Operations catalogue={catalogue} nodes={place.nodes} policy={place.policy} add={add} />
           <KernelChoice place={place} catalogue={catalogue} change={change} />
         </div>
         <div class="middle">

@@ -119,7 +119,11 @@ export function KernelChoice({
 }
 
 /** What people call the operations they look for; each is one of the checker's, or a few. */
-const QUICK: readonly { readonly name: string; readonly operations: readonly { readonly op: string }[] }[] = [
+const QUICK: readonly {
+  readonly name: string;
+  readonly operations: readonly { readonly op: string }[];
+  readonly policy?: string;
+}[] = [
   { name: "new process", operations: [{ op: "spawn", cpu: 0 } as never] },
   { name: "fork", operations: [{ op: "fork", p: 0, cpu: 2 } as never] },
   { name: "exec", operations: [{ op: "exec", p: 0, cpu: 0 } as never] },
@@ -153,27 +157,37 @@ const QUICK: readonly { readonly name: string; readonly operations: readonly { r
   { name: "text poke with INT3", operations: [{ op: "patch", change: "key", nth: 0, cpu: 0 } as never] },
   { name: "CPU off line", operations: [{ op: "offline", cpu: 1 } as never] },
   { name: "CPU on line", operations: [{ op: "online", cpu: 0 } as never] },
+  {
+    name: "node 1 has waited for text",
+    operations: [{ op: "wait-for-text", cpu: 2, kilocycles: 1000 } as never],
+    policy: "on-demand",
+  },
+  { name: "memory of node 1 is wanted", operations: [{ op: "want-memory", node: 1 } as never], policy: "on-demand" },
 ];
 
 /** Adds operations to the story. @param add takes them, to be done one after the other */
 export function Operations({
   catalogue,
   nodes,
+  policy,
   add,
 }: {
   catalogue: Catalogue;
   nodes: number;
+  policy: string;
   add: (operations: readonly { readonly op: string }[]) => void;
 }): VNode {
   const [chosen, setChosen] = useState<OperationChoice | undefined>(undefined);
   const [values, setValues] = useState<Readonly<Record<string, unknown>>>({});
-  const choice = chosen ?? catalogue.operations[0]!;
+  const isHere = (each: { readonly policy?: string }): boolean => policy.startsWith(each.policy ?? "");
+  const offered = catalogue.operations.filter(isHere);
+  const choice = chosen && isHere(chosen) ? chosen : offered[0]!;
   const operation = { ...plainOperation(choice.op, choice.fields), ...values };
-  const families = [...new Set(catalogue.operations.map(({ family }) => family))];
+  const families = [...new Set(offered.map(({ family }) => family))];
   return (
     <Panel name="operations" title="Do something" note="Adds to the story behind the step you are at, and does it.">
       <div class="quick">
-        {QUICK.filter(({ name }) => nodes > 1 || name !== "migrate to node 1").map(({ name, operations }) => (
+        {QUICK.filter((each) => isHere(each) && (nodes > 1 || each.name !== "migrate to node 1")).map(({ name, operations }) => (
           <button
             key={name}
             type="button"
@@ -197,13 +211,13 @@ export function Operations({
             <select
               value={choice.op}
               onChange={({ currentTarget }) => {
-                setChosen(catalogue.operations.find(({ op }) => op === currentTarget.value));
+                setChosen(offered.find(({ op }) => op === currentTarget.value));
                 setValues({});
               }}
             >
               {families.map((family) => (
                 <optgroup key={family} label={family}>
-                  {catalogue.operations
+                  {offered
                     .filter((each) => each.family === family)
                     .map(({ op, example }) => (
                       <option key={op} value={op}>
