@@ -1,7 +1,7 @@
 /// <reference types="node" />
 /**
  * The measuring program built by this machine's compiler and run for a short while: its structure, and that its chains
- * are those of the model. No figure is asserted.
+ * are those of the model, no figure; and the measurement that comes with kreplica against the model, cell by cell.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -10,9 +10,18 @@ import { join } from "node:path";
 import { machineFromJson } from "@kreplica/machines";
 import { chainOrder } from "@kreplica/replay";
 import { expect, test } from "vitest";
-import type { ProbeDocument } from "../src/report/documents/probe.js";
+import type { ProbeCheckDocument, ProbeDocument } from "../src/report/documents/probe.js";
 import { faultsOf } from "./documents/validator.js";
 import { invoke } from "./invoke.js";
+
+test("the measurement that comes with kreplica: every cell it resolves is within 25 percent on its machine", async () => {
+  const { code, out } = await invoke(["probe", "--check", "emerald-rapids", "--json"]);
+  expect(code).toBe(0);
+  const { cells, machine, resolved } = JSON.parse(out) as ProbeCheckDocument;
+  expect([machine, resolved]).toEqual(["emerald-rapids-guest", { walked: 39, within: 38 }]);
+  for (const { resolved: told, modelledNs, measuredNs } of cells)
+    if (told && modelledNs !== null) expect(Math.abs(modelledNs / measuredNs - 1)).toBeLessThanOrEqual(0.25);
+}, 240_000);
 
 const compiles =
   process.arch === "x64" &&

@@ -16,7 +16,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { measurementFrom } from "@kreplica/machines";
+import { measurementFrom, preset } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
 import { probeCommand } from "../src/commands/probe.js";
@@ -178,13 +178,15 @@ describe("--check", () => {
   test("each cell beside the model's, with why not where it is not", async () => {
     const { code, out } = await invoke(["probe", "--check", short, "--json"]);
     expect(code).toBe(0);
-    const { cells, verdicts } = JSON.parse(out) as {
+    const { cells, verdicts, resolved } = JSON.parse(out) as {
+      resolved: { walked: number; within: number };
       cells: {
         loaders: number;
         modelledNs: number | null;
         ratio: number;
         measuredNs: number;
         sameOrder: boolean | null;
+        resolved: boolean;
         verdict: string;
       }[];
       verdicts: Record<string, number>;
@@ -198,12 +200,55 @@ describe("--check", () => {
       }
     }
     expect(Object.values(verdicts).reduce((sum, each) => sum + each, 0)).toBe(cells.length);
+    const told = cells.filter(({ resolved: each, modelledNs }) => each && modelledNs !== null);
+    expect(resolved).toEqual({
+      walked: told.length,
+      within: told.filter(({ ratio }) => ratio >= 0.8 && ratio <= 1.25).length,
+    });
     expect(cells.filter(({ verdict }) => verdict === "runs-ahead").every(({ ratio }) => ratio > 1.25)).toBe(true);
     const text = (await invoke(["probe", "--check", short])).out;
     expect(text).toMatch(/32 KiB x1 huge cold +11\.5 /);
     expect(verdicts["runs-ahead"]).toBeGreaterThan(0);
     expect(text).toMatch(/ runs ahead\n/);
     expect(text).toMatch(/without\s+costs\.frontEnd\s+waits\s+for\s+each\s+line/);
+  });
+
+  test("a cell whose twin in other pages is far off is unresolved, unless pages can matter; and so is one of far quarters", async () => {
+    const file = join(folder, "twins.json");
+    const one = allCells.cells.find(
+      (each) => (each as { what?: string }).what === "fetch" && each.bytes === 32768 && each.loaders === 0,
+    )!;
+    const twins = (small: number, huge: number, bytes: number, high: number) => {
+      const like = { ...one, bytes, cache: "hot", low: null, high: null };
+      const cells = [
+        { ...like, pages: "small", nanoseconds: small, low: small, high },
+        { ...like, pages: "huge", nanoseconds: huge },
+      ];
+      writeFileSync(file, JSON.stringify({ ...allCells, cells }));
+    };
+    const read = async () => {
+      const { out } = await invoke(["probe", "--check", file, "--machine", "xeon-8592-2s", "--json"]);
+      return (JSON.parse(out) as { cells: { apart: number | null; resolved: boolean }[] }).cells.map(
+        ({ apart, resolved }) => [apart, resolved],
+      );
+    };
+    twins(2, 3, 32768, 2);
+    expect(await read()).toEqual([
+      [1.5, false],
+      [1.5, false],
+    ]);
+    expect((await invoke(["probe", "--check", file, "--machine", "xeon-8592-2s"])).out).toMatch(/unresolved 1\.50/);
+    // 2 MiB are more pages than its 256 entries.
+    twins(2, 3, 2 << 20, 2);
+    expect(await read()).toEqual([
+      [1, true],
+      [null, true],
+    ]);
+    twins(2, 2, 32768, 4);
+    expect(await read()).toEqual([
+      [2, false],
+      [1, true],
+    ]);
   });
 
   test("the measurement that comes with kreplica is read, and its machine is the processor's", async () => {
@@ -213,6 +258,10 @@ describe("--check", () => {
     expect([measurement.cells.length, measurement.processor.model]).toEqual([measured.cells.length, 207]);
     const { out } = await invoke(["machine", file, "--json"]);
     expect(JSON.parse(out)).toMatchObject({ latencyNs: [[134.85]], l2: { bytes: 2 << 20 }, vendor: "intel" });
+    // The machine that --check walks it on is the processor's preset, and what the guest had of it.
+    const described = await invoke(["machine", dataFile("probe/emerald-rapids.machine.json"), "--json"]);
+    const { costs, l2, translation, latencyNs } = preset("xeon-8592-2s")!;
+    expect(JSON.parse(described.out)).toMatchObject({ costs, l2, translation, latencyNs: [[latencyNs[0]![0]]] });
   });
 
   test("what is no measurement, and a machine without the node", async () => {

@@ -106,9 +106,16 @@ function sourceCycles(
  * @param nodeIndex of the CPU's node in `spec.nodes`
  */
 export function fetchCycles(spec: MachineSpec, nodeIndex: number): Float64Array {
-  const cycles = sourceCycles(spec, new CounterLayout(spec.nodes.length), nodeIndex, {}, spec.l1i.cycles.value);
+  const cycles = instructionCycles(spec, new CounterLayout(spec.nodes.length), nodeIndex, {});
   cycles[Source.L1] = 0;
   return cycles.map(exact);
+}
+
+/** What {@link sourceCycles} says of fetches, and what the front end adds to a miss. */
+function instructionCycles(spec: MachineSpec, layout: CounterLayout, nodeIndex: number, point: Point): Float64Array {
+  const { missCycles } = spec.costs.frontEnd ?? {};
+  const more = missCycles === undefined ? 0 : at(missCycles, point.caches);
+  return sourceCycles(spec, layout, nodeIndex, point, at(spec.l1i.cycles, point.caches) - more);
 }
 
 /** Part a source belongs to, as steps above the L1 part of its group: 1 L2, 2 own L3, 3 other L3, 4 local, 5 remote. */
@@ -135,7 +142,7 @@ export function eventPrices(spec: MachineSpec, nodeIndex: number, point: Point =
   const storeExposure = at(costs.storeExposure, point.storeExposure);
   const walkExposure = at(costs.walkExposure, point.walkExposure);
   const hidden = at(prefetchHidden(spec), point.prefetchHidden);
-  const instruction = sourceCycles(spec, layout, nodeIndex, point, at(spec.l1i.cycles, point.caches));
+  const instruction = instructionCycles(spec, layout, nodeIndex, point);
   const data = sourceCycles(spec, layout, nodeIndex, point, at(spec.l1d.cycles, point.caches));
   const walk = sourceCycles(spec, layout, nodeIndex, point, 0);
   walk[Source.L1] = at(spec.l1d.cycles, point.caches);

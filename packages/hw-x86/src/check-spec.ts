@@ -78,6 +78,29 @@ export function machineSpecFaults(spec: MachineSpec): SpecFault[] {
         `a whole number from 1 to ${most}; leave frontEnd out for one that does not run ahead`,
       );
     }
+    const { straightLines, restartCycles, missCycles, plainText } = costs.frontEnd;
+    if (straightLines) {
+      checkSourced(straightLines, "costs.frontEnd.straightLines", Infinity, need);
+      need(
+        Number.isInteger(straightLines.value) && straightLines.value <= 63,
+        "costs.frontEnd.straightLines.value",
+        `${straightLines.value} is no count of lines`,
+        "a whole number from 0 to 63",
+      );
+    }
+    if (restartCycles) checkSourced(restartCycles, "costs.frontEnd.restartCycles", Infinity, need);
+    if (missCycles) checkSourced(missCycles, "costs.frontEnd.missCycles", Infinity, need);
+    if (plainText) {
+      const { instructionsPerCycle, jumpCycles } = plainText;
+      checkSourced(instructionsPerCycle, "costs.frontEnd.plainText.instructionsPerCycle", Infinity, need);
+      need(
+        instructionsPerCycle.value > 0,
+        "costs.frontEnd.plainText.instructionsPerCycle.value",
+        "no instruction would ever end",
+        "a number above 0",
+      );
+      checkSourced(jumpCycles, "costs.frontEnd.plainText.jumpCycles", Infinity, need);
+    }
   }
   need(
     Number.isInteger(costs.prefetchLines) && costs.prefetchLines >= 0 && costs.prefetchLines <= 63,

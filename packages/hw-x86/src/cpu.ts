@@ -395,7 +395,8 @@ export class HardwareThread extends ThreadRegisters implements Cpu, BatchedThrea
     return 1;
   }
 
-  private walk(lo: number, hi: number, access: number, deny: number): number {
+  /** A walk, when no TLB has the translation. @returns as {@link translate} */
+  protected walk(lo: number, hi: number, access: number, deny: number): number {
     const code = access >> 1;
     const page = (lo >>> 12) | (hi << 20);
     const high = (hi >>> 12) & 0x1fff;

@@ -10,6 +10,7 @@ export { SparseMemory } from "./phys-memory.js";
 export type { CoreCache, PageWalker, SharedCache, TranslationBuffer, WalkedCore } from "./parts.js";
 export * from "./plugin.js";
 export { type Victims, victimsOf } from "./replacement.js";
+export { type FrontEnd, frontEndOf } from "./run-ahead.js";
 export { standardParts } from "./standard-parts.js";
 export { regionAt, Tlb } from "./tlb.js";
 export { WALK_FAULT, Walker } from "./walker.js";

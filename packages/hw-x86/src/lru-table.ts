@@ -26,6 +26,7 @@ export interface LruPlaces {
   readonly older: number;
 }
 
+/** The table: keys of two words to two values, in arrays; what was used last longest ago goes first. */
 export class LruTable {
   /** Values, by slot. */
   value: Int32Array;

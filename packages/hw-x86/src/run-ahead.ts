@@ -10,6 +10,7 @@ import { fetchCycles } from "./account.js";
 import { Pattern } from "./bit-patterns.js";
 import { Core, type CoreStore } from "./core.js";
 import { HardwareThread, type ThreadParts } from "./cpu.js";
+import type { Cpu } from "./machine-api.js";
 import { LruTable, NO_SLOT } from "./lru-table.js";
 import { Thread } from "./literals.js";
 import type { MachineParts } from "./parts.js";
@@ -21,8 +22,27 @@ const LINE_INSTRUCTIONS = 6;
 /** A share of a wait is a multiple of 1/64, so that sums of shares are exact. */
 const SHARES = 64;
 
+/** The front end of a core that runs ahead, for a caller whose text is no-ops and jumps alone. */
+export interface FrontEnd {
+  /** Cycles that a line's instructions take. */
+  readonly lineCycles: number;
+  /** Cycles to start anew behind a jump that was not foreseen. */
+  readonly restartCycles: number;
+  /** How often it had to, since it was made. */
+  readonly restarts: number;
+  /**
+   * From here on all its text is no-ops and jumps, and each line is left by a jump, to the line behind it as well: what
+   * is not remembered is not foreseen.
+   * @param lineInstructions that are executed of a line, the jump too
+   */
+  runPlain(lineInstructions: number): void;
+}
+
+/** @returns undefined where the CPU's core waits for each line */
+export const frontEndOf = (cpu: Cpu): FrontEnd | undefined => (cpu instanceof RunAheadThread ? cpu.core : undefined);
+
 /** A core with what its front ends share: targets, arrivals, and the clock both are told by. */
-export class RunAheadCore extends Core {
+export class RunAheadCore extends Core implements FrontEnd {
   /** By line left and the line before it: the line that came next, as (frame, line). */
   targets: LruTable;
   /** When a line brought early arrives, by the index of its tag in L1I. */
@@ -31,9 +51,16 @@ export class RunAheadCore extends Core {
   readonly latencies: Float64Array;
   /** Lines that one thread has under way at most. */
   readonly lines: number;
-  readonly lineCycles: number;
+  /** Lines that one thread has ahead at most and remembers nothing of. */
+  readonly straightLines: number;
+  private readonly instructionCycles: number;
+  lineCycles: number;
+  /** Every line is left by a jump. */
+  jumpsAlways: boolean;
   /** Cycles of the fetch path so far. */
   now: number;
+  readonly restartCycles: number;
+  restarts: number;
   /** How often all was forgotten. */
   cleared: number;
 
@@ -50,8 +77,13 @@ export class RunAheadCore extends Core {
     this.arrivals = new Float64Array(0);
     this.latencies = fetchCycles(spec, nodeIndex);
     this.lines = frontEnd.lines.value | 0;
-    this.lineCycles = LINE_INSTRUCTIONS * spec.costs.cyclesPerInstruction.value;
+    this.straightLines = (frontEnd.straightLines ?? frontEnd.lines).value | 0;
+    this.instructionCycles = spec.costs.cyclesPerInstruction.value;
+    this.lineCycles = LINE_INSTRUCTIONS * this.instructionCycles;
+    this.jumpsAlways = false;
     this.now = 0;
+    this.restartCycles = frontEnd.restartCycles?.value ?? 0;
+    this.restarts = 0;
     this.cleared = 0;
   }
 
@@ -72,6 +104,15 @@ export class RunAheadCore extends Core {
     this.cleared++;
   }
 
+  runPlain(lineInstructions: number): void {
+    const { plainText } = this.frontEnd;
+    this.lineCycles =
+      plainText === undefined
+        ? lineInstructions * this.instructionCycles
+        : lineInstructions / plainText.instructionsPerCycle.value + plainText.jumpCycles.value;
+    this.jumpsAlways = true;
+  }
+
   /** Asks for a line that is not in L1I at a time of the clock. */
   ask(frame: number, line: number, time: number, counters: Float64Array, row: number): void {
     const from = this.bring(frame, line, counters, row);
@@ -83,8 +124,12 @@ export class RunAheadCore extends Core {
 class WayAhead {
   private readonly frames: Int32Array;
   private readonly lines: Int32Array;
+  /** 1: nothing said that the line comes, it is the one behind. */
+  private readonly guesses: Uint8Array;
   private first = 0;
   private count = 0;
+  /** Sum of the guesses. */
+  private guessed = 0;
   /** The line last fetched and the one before it; no line: -1. */
   private frame = 0;
   private line = -1;
@@ -98,32 +143,44 @@ class WayAhead {
   constructor(private readonly core: RunAheadCore) {
     this.frames = new Int32Array(64);
     this.lines = new Int32Array(64);
+    this.guesses = new Uint8Array(64);
   }
 
-  /** The thread goes to a line: it learns the way there, and where it had expected another, what lies ahead is void. */
-  enter(frame: number, line: number): void {
+  /**
+   * The thread goes to a line: it learns the way there, and where it had expected another, what lies ahead is void.
+   * @returns 1: the jump there was not foreseen, and the front end starts anew; else 0
+   */
+  enter(frame: number, line: number): number {
     const { core } = this;
+    let restart = 0;
     if (this.cleared !== core.cleared) {
       this.cleared = core.cleared;
       this.count = 0;
       this.line = -1;
     }
     if (this.line >= 0) {
-      const slot = core.targets.lookup(this.frame, tagOf(this.line, this.before));
+      const { targets } = core;
+      const slot = targets.lookup(this.frame, tagOf(this.line, this.before));
       if (slot !== NO_SLOT) {
-        core.targets.value[slot] = frame;
-        core.targets.extra[slot] = line;
-      } else if (frame !== this.frame || line !== this.line + 1)
-        core.targets.insert(this.frame, tagOf(this.line, this.before), frame, line);
+        if (targets.value[slot] !== frame || targets.extra[slot] !== line) restart = 1;
+        targets.value[slot] = frame;
+        targets.extra[slot] = line;
+      } else if (core.jumpsAlways || frame !== this.frame || line !== this.line + 1) {
+        restart = 1;
+        targets.insert(this.frame, tagOf(this.line, this.before), frame, line);
+      }
     }
-    const foreseen = this.count > 0 && this.frames[this.first] === frame && this.lines[this.first] === line;
+    const foreseen =
+      restart === 0 && this.count > 0 && this.frames[this.first] === frame && this.lines[this.first] === line;
     const before = hashOf(this.frame, this.line);
     if (foreseen) {
+      this.guessed -= this.guesses[this.first]!;
       this.first = (this.first + 1) & 63;
       this.count--;
     }
     if (!foreseen || this.count === 0) {
       this.count = 0;
+      this.guessed = 0;
       this.endFrame = frame;
       this.endLine = line;
       this.endBefore = before;
@@ -131,14 +188,15 @@ class WayAhead {
     this.before = before;
     this.frame = frame;
     this.line = line;
+    return restart;
   }
 
   /** Goes on from the farthest line until so many are ahead, or the page ends and nothing says where to. */
   extend(most: number, time: number, counters: Float64Array, row: number): void {
-    const { targets } = this.core;
+    const { targets, straightLines } = this.core;
     while (this.count < most) {
       const slot = targets.lookup(this.endFrame, tagOf(this.endLine, this.endBefore));
-      if (slot === NO_SLOT && this.endLine === 63) return;
+      if (slot === NO_SLOT && (this.endLine === 63 || this.guessed >= straightLines)) return;
       const before = hashOf(this.endFrame, this.endLine);
       this.endFrame = slot !== NO_SLOT ? targets.value[slot]! : this.endFrame;
       this.endLine = slot !== NO_SLOT ? targets.extra[slot]! : this.endLine + 1;
@@ -146,6 +204,8 @@ class WayAhead {
       const place = (this.first + this.count++) & 63;
       this.frames[place] = this.endFrame;
       this.lines[place] = this.endLine;
+      this.guesses[place] = slot === NO_SLOT ? 1 : 0;
+      this.guessed += this.guesses[place]!;
       this.core.ask(this.endFrame, this.endLine, time, counters, row);
     }
   }
@@ -160,6 +220,8 @@ const tagOf = (line: number, before: number): number => (before << 6) | line;
 export class RunAheadThread extends HardwareThread {
   declare readonly core: RunAheadCore;
   private readonly ahead: WayAhead;
+  /** Whether the fetch that is being made had to walk. */
+  private walked = false;
 
   constructor(parts: ThreadParts, core: RunAheadCore) {
     super(parts, core);
@@ -171,18 +233,27 @@ export class RunAheadThread extends HardwareThread {
     return undefined;
   }
 
+  protected override walk(lo: number, hi: number, access: number, deny: number): number {
+    this.walked = true;
+    return super.walk(lo, hi, access, deny);
+  }
+
   override fetch(lo: number, hi: number): number {
     const { core, counters } = this;
     const samePage = core.fetchThread === this.thread && (hi | 0) === core.fetchHi;
     const apart = (lo ^ core.fetchLo) | 0;
     if (samePage && (apart & ~63) === 0) return super.fetch(lo, hi);
+    this.walked = false;
     if (!samePage || (apart & ~4095) !== 0) {
       const fault = this.translateFetch(lo, hi);
       if (fault !== 0) return fault;
     } else this.frame = this.fetchFrame;
     const frame = this.frame;
     const line = (lo >>> 6) & 63;
-    this.ahead.enter(frame, line);
+    if (this.ahead.enter(frame, line) !== 0) {
+      core.restarts++;
+      core.now += core.restartCycles;
+    }
     const { l1i } = core;
     const base = l1i.baseOf(frame, line);
     let waited = 0;
@@ -206,9 +277,11 @@ export class RunAheadThread extends HardwareThread {
       counters[this.fetchRow + source] = counters[this.fetchRow + source]! + 1;
     }
     // One of the lines that may be under way is the one it waits for; behind it there is room for one more.
-    this.ahead.extend(core.lines - 1, core.now, counters, this.prefetchRow);
+    // A front end that waits for a walk has no translation for the lines behind, and does not ask again.
+    const most = this.walked ? 0 : core.lines;
+    this.ahead.extend(most - 1, core.now, counters, this.prefetchRow);
     core.now += waited;
-    this.ahead.extend(core.lines, core.now, counters, this.prefetchRow);
+    this.ahead.extend(most, core.now, counters, this.prefetchRow);
     core.now += core.lineCycles;
     core.fetchThread = core.tlbs.codeKept !== 0 ? this.thread : Thread.Nobody;
     core.fetchLo = lo | 0;

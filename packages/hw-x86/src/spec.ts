@@ -137,6 +137,20 @@ export interface FrontEndSpec {
   readonly targets: Sourced;
   /** Depth: lines under way at once, 1 to 64. */
   readonly lines: Sourced;
+  /**
+   * Lines ahead at once that nothing is remembered of: so far it goes straight on. 0 to 63; absent: as many as may be
+   * under way.
+   */
+  readonly straightLines?: Sourced;
+  /** Cycles to start anew behind a jump that was not foreseen, beside the wait for its line. Absent: 0. */
+  readonly restartCycles?: Sourced;
+  /** Cycles that a fetch missing L1I takes beyond a load from the same place. Absent: 0. */
+  readonly missCycles?: Sourced;
+  /**
+   * How fast text runs whose every line is there: instructions a cycle at most, and cycles more for each jump taken. Of
+   * text without data (`kreplica probe`'s); other text has {@link CostSpec.cyclesPerInstruction}. Absent: this too.
+   */
+  readonly plainText?: { readonly instructionsPerCycle: Sourced; readonly jumpCycles: Sourced };
 }
 
 /**

@@ -97,6 +97,27 @@ export default [
     test: "test/run-ahead.test.ts",
   },
   {
+    promise: "behind a jump that was not foreseen nothing ahead is kept, though it is the right line",
+    file: "src/run-ahead.ts",
+    find: "      restart === 0 && this.count > 0",
+    replace: "      this.count > 0",
+    test: "test/run-ahead.test.ts",
+  },
+  {
+    promise: "a guess that came true makes room for another",
+    file: "src/run-ahead.ts",
+    find: "      this.guessed -= this.guesses[this.first]!;\n",
+    replace: "",
+    test: "test/run-ahead.test.ts",
+  },
+  {
+    promise: "a front end that waits for a walk asks for nothing ahead",
+    file: "src/run-ahead.ts",
+    find: "this.walked ? 0 : core.lines",
+    replace: "core.lines",
+    test: "test/run-ahead.test.ts",
+  },
+  {
     promise: "a line asked for early is waited for until it arrives",
     file: "src/run-ahead.ts",
     find: "Math.max(0, core.arrivals[at]! - core.now)",

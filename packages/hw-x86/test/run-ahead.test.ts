@@ -5,17 +5,32 @@
 import { assemble } from "@kreplica/di";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import type { NumaMachine } from "../src/index.js";
-import { Counters, Kind, Machine, Source, account, checkMachineSpec, hwX86, references } from "../src/index.js";
+import type { FrontEndSpec, NumaMachine } from "../src/index.js";
+import {
+  Counters,
+  Cr0,
+  Cr4,
+  cr3Value,
+  Efer,
+  Kind,
+  Machine,
+  Place,
+  Source,
+  account,
+  checkMachineSpec,
+  frontEndOf,
+  hwX86,
+  references,
+} from "../src/index.js";
 import { fetchCycles } from "../src/account.js";
 import { tinyMachine } from "../src/testing.js";
 
 const sourced = (value: number) => ({ value, source: "made up for tests" });
 
 /** Eight pages fit L1I, so that a line once there stays; a line's instructions take 6 * 0.5 cycles. */
-function specOf(targets: number, lines: number) {
+function specOf(targets: number, lines: number, more: Partial<FrontEndSpec> = {}) {
   const plain = tinyMachine({ coresPerNode: 1 });
-  const frontEnd = { targets: sourced(targets), lines: sourced(lines) };
+  const frontEnd = { targets: sourced(targets), lines: sourced(lines), ...more };
   return tinyMachine({
     coresPerNode: 1,
     with: {
@@ -39,7 +54,7 @@ const nameOf = ({ frame, line }: Text): string => `${frame}:${line}`;
 class SlowFrontEnd {
   /** By `line, line before`: the line after; used last at the end. */
   private targets: { from: string; to: Text }[] = [];
-  private under: { text: Text; before: string }[] = [];
+  private under: { text: Text; before: string; guess: boolean }[] = [];
   private arrivals = new Map<string, number>();
   private present = new Set<string>();
   private last: Text | undefined;
@@ -48,11 +63,14 @@ class SlowFrontEnd {
   waited = 0;
   demanded = 0;
   foreseen = 0;
+  restarts = 0;
 
   constructor(
     private readonly most: number,
     private readonly lines: number,
     private readonly latency: number,
+    /** Guesses ahead at most, cycles of a start anew and of a line, and whether each line is left by a jump. */
+    private readonly text: { straight: number; restart: number; line: number; jumpsAlways: boolean },
   ) {}
 
   flush(): void {
@@ -65,9 +83,13 @@ class SlowFrontEnd {
       // The line it is in: nothing is asked, unless it is gone.
       if (this.present.has(nameOf(text))) return;
     }
-    if (this.last !== undefined) this.learn(this.last, text);
+    const anew = this.last !== undefined && this.learn(this.last, text);
+    if (anew) {
+      this.restarts++;
+      this.now += this.text.restart;
+    }
     const [head] = this.under;
-    this.under = head !== undefined && same(head.text, text) ? this.under.slice(1) : [];
+    this.under = !anew && head !== undefined && same(head.text, text) ? this.under.slice(1) : [];
     this.before = this.last === undefined ? "" : nameOf(this.last);
     this.last = text;
     let waiting = 0;
@@ -85,7 +107,7 @@ class SlowFrontEnd {
     this.extend(this.lines - 1);
     this.now += waiting;
     this.extend(this.lines);
-    this.now += LINE_CYCLES;
+    this.now += this.text.line;
   }
 
   private use(from: string): Text | undefined {
@@ -96,14 +118,18 @@ class SlowFrontEnd {
     return found!.to;
   }
 
-  private learn(from: Text, to: Text): void {
+  /** @returns whether the way there was another than was remembered, or none was */
+  private learn(from: Text, to: Text): boolean {
     const key = `${nameOf(from)} ${this.before}`;
-    const known = this.use(key) !== undefined;
-    if (known) this.targets[this.targets.length - 1]!.to = to;
-    else if (from.frame !== to.frame || to.line !== from.line + 1) {
-      this.targets.push({ from: key, to });
-      if (this.targets.length > this.most) this.targets.shift();
+    const known = this.use(key);
+    if (known !== undefined) {
+      this.targets[this.targets.length - 1]!.to = to;
+      return !same(known, to);
     }
+    if (!this.text.jumpsAlways && from.frame === to.frame && to.line === from.line + 1) return false;
+    this.targets.push({ from: key, to });
+    if (this.targets.length > this.most) this.targets.shift();
+    return true;
   }
 
   private extend(most: number): void {
@@ -111,8 +137,9 @@ class SlowFrontEnd {
       const end = this.under.at(-1) ?? { text: this.last!, before: this.before };
       const target = this.use(`${nameOf(end.text)} ${end.before}`);
       if (target === undefined && end.text.line === 63) return;
+      if (target === undefined && this.under.filter(({ guess }) => guess).length >= this.text.straight) return;
       const text = target ?? { frame: end.text.frame, line: end.text.line + 1 };
-      this.under.push({ text, before: nameOf(end.text) });
+      this.under.push({ text, before: nameOf(end.text), guess: target === undefined });
       if (this.present.has(nameOf(text))) continue;
       this.present.add(nameOf(text));
       this.arrivals.set(nameOf(text), this.now + this.latency);
@@ -120,8 +147,8 @@ class SlowFrontEnd {
   }
 }
 
-function machineOf(targets: number, lines: number) {
-  const spec = specOf(targets, lines);
+function machineOf(targets: number, lines: number, more: Partial<FrontEndSpec> = {}) {
+  const spec = specOf(targets, lines, more);
   const assembly = assemble([hwX86(spec)]);
   const machine = assembly.get(Machine) as NumaMachine;
   const counters = assembly.get(Counters);
@@ -139,17 +166,52 @@ const step = fc.oneof(
   },
   { weight: 1, arbitrary: fc.constant("flush" as const) },
 );
+/** One step, or lines in a row. */
+const steps = fc
+  .array(
+    fc.oneof(
+      { weight: 4, arbitrary: step.map((each) => [each]) },
+      {
+        weight: 1,
+        arbitrary: fc
+          .tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 2, max: 7 }))
+          .map(([frame, length]) => Array.from({ length }, (_, line) => ({ frame, line }))),
+      },
+    ),
+    { minLength: 1, maxLength: 40 },
+  )
+  .map((all) => all.flat());
 
 test("comes from where, and waits for as much of it as, the lists say", () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 12 }),
       fc.integer({ min: 1, max: 6 }),
-      fc.array(step, { minLength: 1, maxLength: 40 }),
+      steps,
       fc.integer({ min: 1, max: 4 }),
-      (targets, lines, path, laps) => {
-        const { spec, machine, fetch, count, counters } = machineOf(targets, lines);
-        const slow = new SlowFrontEnd(targets, lines, fetchCycles(spec, 0)[Source.Memory]!);
+      fc.option(fc.record({ straight: fc.nat(7), restart: fc.nat(40), miss: fc.nat(9) }), { nil: undefined }),
+      fc.boolean(),
+      (targets, lines, path, laps, costs, plain) => {
+        const { spec, machine, fetch, count, counters } = machineOf(
+          targets,
+          lines,
+          costs && {
+            straightLines: sourced(costs.straight),
+            restartCycles: sourced(costs.restart),
+            missCycles: sourced(costs.miss),
+            plainText: { instructionsPerCycle: sourced(4), jumpCycles: sourced(2) },
+          },
+        );
+        const front = frontEndOf(machine.cpu(0))!;
+        if (plain) front.runPlain(8);
+        const latency = 100 - 4 + (costs?.miss ?? 0);
+        expect(fetchCycles(spec, 0)[Source.Memory]).toBe(latency);
+        const slow = new SlowFrontEnd(targets, lines, latency, {
+          straight: costs?.straight ?? lines,
+          restart: costs?.restart ?? 0,
+          line: plain ? (costs ? 8 / 4 + 2 : 8 * 0.5) : LINE_CYCLES,
+          jumpsAlways: plain,
+        });
         let fetches = 0;
         for (let lap = 0; lap < laps; lap++) {
           for (const each of path) {
@@ -167,6 +229,7 @@ test("comes from where, and waits for as much of it as, the lists say", () => {
         expect(count(Kind.PrefetchedFetch, Source.Memory)).toBe(slow.foreseen - slow.waited);
         const all = [Kind.Fetch, Kind.PrefetchedFetch].map((kind) => references(counters.of(0), 2, kind));
         expect(all[0]! + all[1]!).toBe(fetches);
+        expect(front.restarts).toBe(slow.restarts);
       },
     ),
     { numRuns: 400 },
@@ -237,6 +300,33 @@ test("two threads of a core share what it remembers, each on its own way", () =>
   expect(memory[1]).toBe(0);
 });
 
+test("a fetch that had to walk asks for nothing ahead, the next one of its page does", () => {
+  const { spec, machine, counters, count } = machineOf(64, 4);
+  const memory = machine.memory;
+  const cpu = machine.cpu(0);
+  // Four tables of one entry each, then page 0x1000 of the last one's second entry.
+  for (const [table, index, to] of [
+    [16, 0, 17],
+    [17, 0, 18],
+    [18, 0, 19],
+    [19, 1, 1],
+  ] as const)
+    memory.write32(table, index * 2, (to << 12) | 0x63);
+  cpu.cr4 = Cr4.PhysicalAddressExtension;
+  cpu.writeCr3(cr3Value(16));
+  cpu.efer = Efer.LongModeEnable;
+  cpu.cr0 = Cr0.Paging;
+  const arrived = (): number => count(Kind.Fetch, Source.Memory) + count(Kind.PrefetchedFetch, Source.Memory);
+  cpu.fetch(0x1000, 0);
+  expect(counters.of(0)[counters.layout.place(0, Place.FetchWalks)]).toBe(1);
+  cpu.fetch(0x1040, 0);
+  // Both were waited for in full: nothing had been asked for.
+  expect([count(Kind.Fetch, Source.Memory), arrived()]).toEqual([2, 2]);
+  cpu.fetch(0x1080, 0);
+  expect(count(Kind.PrefetchedFetch, Source.Memory)).toBeGreaterThan(0);
+  expect(spec.costs.frontEnd?.restartCycles).toBeUndefined();
+});
+
 test("a specification's counts are whole and in range", () => {
   const wrong = (targets: number, lines: number) => () => checkMachineSpec(specOf(targets, lines));
   expect(wrong(16, 4)).not.toThrow();
@@ -246,4 +336,14 @@ test("a specification's counts are whole and in range", () => {
   expect(wrong(16385, 4)).toThrow(/targets/);
   expect(wrong(16, 65)).toThrow(/costs\.frontEnd\.lines\.value: 65.*1 to 64/);
   expect(wrong(16, 2.5)).toThrow(/lines/);
+  const more = (part: Partial<FrontEndSpec>) => () => checkMachineSpec(specOf(16, 4, part));
+  expect(more({ straightLines: sourced(64) })).toThrow(/costs\.frontEnd\.straightLines\.value: 64.*0 to 63/);
+  expect(more({ straightLines: sourced(0.5) })).toThrow(/straightLines/);
+  expect(more({ restartCycles: sourced(-1) })).toThrow(/costs\.frontEnd\.restartCycles\.value: -1/);
+  expect(more({ missCycles: sourced(NaN) })).toThrow(/costs\.frontEnd\.missCycles/);
+  const plain = (instructions: number, jump: number) =>
+    more({ plainText: { instructionsPerCycle: sourced(instructions), jumpCycles: sourced(jump) } });
+  expect(plain(4, 0)).not.toThrow();
+  expect(plain(0, 0)).toThrow(/plainText\.instructionsPerCycle\.value: no instruction would ever end/);
+  expect(plain(4, -2)).toThrow(/plainText\.jumpCycles\.value: -2/);
 });

@@ -179,6 +179,23 @@ export const machineShape = {
         z.strictObject({
           targets: sourced.describe("lines whose successor the branch predictor remembers, 1 to 16384"),
           lines: sourced.describe("lines under way at once, 1 to 64"),
+          straightLines: z
+            .exactOptional(sourced)
+            .describe("lines ahead at once that nothing is remembered of, 0 to 63; absent: as lines"),
+          restartCycles: z
+            .exactOptional(sourced)
+            .describe("cycles to start anew behind a jump that was not foreseen; absent: 0"),
+          missCycles: z
+            .exactOptional(sourced)
+            .describe("cycles that a fetch missing L1I takes beyond a load from the same place; absent: 0"),
+          plainText: z
+            .exactOptional(
+              z.strictObject({
+                instructionsPerCycle: sourced.describe("instructions a cycle at most"),
+                jumpCycles: sourced.describe("cycles more for each jump taken"),
+              }),
+            )
+            .describe("how fast text of no-ops and jumps runs; absent: as other text"),
         }),
       )
       .describe(

@@ -89,6 +89,36 @@ describe("a walk on the tiny machine, a nanosecond a cycle", () => {
     expect(cold(8)).toBeGreaterThan(cold(1024));
   });
 
+  test("beyond reach each line costs its own cycles, a start anew, and of a miss what a fetch takes beyond a load", () => {
+    const made = (value: number) => ({ value, source: "made up for tests" });
+    const on = (targets: number, over: Partial<WalkedCell>): number => {
+      const plainText = { instructionsPerCycle: made(5), jumpCycles: made(2) };
+      const costs = { straightLines: made(0), restartCycles: made(7), missCycles: made(5), plainText };
+      const frontEnd = { targets: made(targets), lines: made(1), ...costs };
+      const ahead = tinyMachine({ bytesPerNode: 1 << 30, with: { costs: { ...spec.costs, frontEnd } } });
+      return walkChain(ahead, cell({ what: "fetch", ...over }), 5).nanoseconds;
+    };
+    expect(on(8, {})).toBe(5 / 5 + 2 + 7);
+    // Two of 64, since the lap before began without a line before it.
+    expect(on(1024, {})).toBe(5 / 5 + 2 + (2 * 7) / 64);
+    // Lines in a row are left by jumps too.
+    expect(on(8, { runLines: 4 })).toBe(13 / 5 + 2 + 7);
+    expect(on(8, { cache: "cold" })).toBe(5 / 5 + 2 + 7 + 96 + 5);
+    expect(on(8, { cache: "cold", to: 1 })).toBe(5 / 5 + 2 + 7 + 196 + 5);
+  });
+
+  test("a cold lap is counted to its end: what a front end brought too early is found later", () => {
+    const made = (value: number) => ({ value, source: "made up for tests" });
+    const frontEnd = { targets: made(8), lines: made(4), straightLines: made(3) };
+    const l3 = { ...spec.l3, bytes: 16 << 20, ways: 16 };
+    const ahead = tinyMachine({ bytesPerNode: 1 << 30, with: { l3, costs: { ...spec.costs, frontEnd } } });
+    const far = walkChain(ahead, cell({ what: "fetch", bytes: 8 << 20, cache: "cold" }), 5).nanoseconds;
+    const all = walkChain(ahead, cell({ what: "fetch", bytes: 8 << 20 }), 5).nanoseconds;
+    // Three lines behind each were asked for when it was come to: a quarter of the lap waits for memory.
+    expect((far - all) / (100 - 40)).toBeGreaterThan(0.2);
+    expect((far - all) / (100 - 40)).toBeLessThan(0.3);
+  });
+
   test("small pages cost translations where the TLBs are too small, 2 MiB pages none", () => {
     const [small, huge] = (["small", "huge"] as const).map((pages) => walked({ bytes: 1 << 20, pages }));
     // Nearly every line needs a walk, whose last step costs an L1 hit at the least.

@@ -112,7 +112,8 @@ function check(context: CommandContext, options: ProbeOptions, named: string): v
     throw new InputError({ file: named, field: "--check", reason: "is no measurement (kreplica.probe/1)", remedy });
   const { measurement } = measurementFrom(text, named);
   const { machine, base } = options;
-  const spec = loadMachine(machine ?? file, base);
+  const described = named === SHIPPED && base === undefined ? dataFile(`probe/${SHIPPED}.machine.json`) : file;
+  const spec = loadMachine(machine ?? described, base);
   context.progress.start(measurement.cells.length, "walking chains");
   let document;
   try {

@@ -330,6 +330,15 @@ function costsText({ costs }: MachineSpec, screen: Screen): string {
           ? [
               row("jumps the front end foresees", costs.frontEnd.targets),
               row("lines it has under way at once", costs.frontEnd.lines),
+              ...(costs.frontEnd.straightLines
+                ? [row("of these straight on, unforeseen", costs.frontEnd.straightLines)]
+                : []),
+              ...(costs.frontEnd.restartCycles
+                ? [row("cycles to start anew behind another", costs.frontEnd.restartCycles)]
+                : []),
+              ...(costs.frontEnd.missCycles
+                ? [row("cycles of a fetch beyond a load's", costs.frontEnd.missCycles)]
+                : []),
             ]
           : [
               ["lines fetched ahead on an L1I miss", `${costs.prefetchLines}`, "", ""],

@@ -110,11 +110,14 @@ const checkRow = (cell: CheckedCell): string[] => [
   tenths(cell.measuredNs),
   cell.modelledNs === null ? "-" : tenths(cell.modelledNs),
   cell.ratio === null ? "" : cell.ratio.toFixed(2),
-  VERDICTS[cell.verdict],
+  cell.resolved || cell.verdict === "not-modelled" ? VERDICTS[cell.verdict] : `unresolved ${cell.apart!.toFixed(2)}`,
 ];
 
 /** Cell by cell. */
-export function probeCheckText({ measuredBy, machine, cells, verdicts }: ProbeCheckDocument, screen: Screen): string {
+export function probeCheckText(
+  { measuredBy, machine, cells, verdicts, resolved }: ProbeCheckDocument,
+  screen: Screen,
+): string {
   const walked = cells.length - verdicts["not-modelled"];
   const reasons = [...new Set(cells.flatMap(({ reason }) => reason ?? []))];
   const otherOrder = cells.filter(({ sameOrder }) => sameOrder === false).length;
@@ -133,9 +136,15 @@ export function probeCheckText({ measuredBy, machine, cells, verdicts }: ProbeCh
       .join("") +
     "\n" +
     paragraph(
-      `Of ${countText(walked, "cell")} walked on the model: within 1.25 times either way ${verdicts.within}, ahead of the model ${verdicts["runs-ahead"]}, cheaper ${verdicts.cheaper}, dearer ${verdicts.dearer}.`,
+      `Of ${countText(walked, "cell")} walked on the model: within 1.25 times either way ${verdicts.within}, ahead of the model ${verdicts["runs-ahead"]}, cheaper ${verdicts.cheaper}, dearer ${verdicts.dearer}. Of ${countText(resolved.walked, "cell")} that the measurement resolves, ${resolved.within} are within.`,
       screen,
     ) +
+    (resolved.walked < walked
+      ? paragraph(
+          "Unresolved: the measurement's own figures are so many times apart: quarters of the repeats, or pages of either size where TLBs hold them all.",
+          screen,
+        )
+      : "") +
     (verdicts["runs-ahead"] > 0
       ? paragraph(
           "Runs ahead: the processor predicts jumps and fetches lines before they are needed, more of them than the model: a machine without costs.frontEnd waits for each line, and one with it never asks for more than its lines under way.",
@@ -144,13 +153,13 @@ export function probeCheckText({ measuredBy, machine, cells, verdicts }: ProbeCh
       : "") +
     (verdicts.cheaper > 0
       ? paragraph(
-          "Cheaper: loads that more than memory's latency helped (open rows, neighbours of a line), or text in L1I, whose no-ops retire faster than the kernel's instructions, whose rate the model has.",
+          "Cheaper: loads that more than memory's latency helped (open rows, neighbours of a line), or text in L1I, whose no-ops retire faster than the kernel's instructions, whose rate a machine without costs.frontEnd.plainText has.",
           screen,
         )
       : "") +
     (verdicts.dearer > 0
       ? paragraph(
-          "Dearer: in the model a jump that was not foreseen costs its line's latency and no more, and its front end goes straight on meanwhile; what no chain of loads measured of L2, L3 and TLBs is assumed.",
+          "Dearer: what no chain of loads measured of L2, L3 and TLBs is assumed; a jump that was not foreseen costs its line's latency and costs.frontEnd.restartCycles, where the machine has them.",
           screen,
         )
       : "") +

@@ -86,6 +86,7 @@ const measurementShape = z.strictObject({
   source: text,
   seconds: z.number().min(0).max(1e6),
   ...headShape,
+  translations: z.exactOptional(z.literal("small")),
   cells: z.array(cellShape).max(100_000),
   notMeasured: z.array(skipShape).max(100_000),
 });
@@ -190,6 +191,11 @@ export interface Measurement {
   readonly seed: number | null;
   readonly caches: readonly MeasuredCache[];
   readonly nodes: readonly MeasuredNode[];
+  /**
+   * Small: no translation covers more than 4 KiB, whatever the guest's pages, since its host maps its memory by 4 KiB.
+   * Absent: not known. `kreplica probe` cannot see it.
+   */
+  readonly translations?: "small";
   readonly cells: readonly MeasuredCell[];
   readonly notMeasured: readonly NotMeasured[];
 }

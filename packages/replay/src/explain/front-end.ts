@@ -26,15 +26,20 @@ const makerOf = ({ vendor = "intel" }: MachineSpec): Vendor => vendor;
 export const linesAhead = ({ costs }: MachineSpec): number => costs.frontEnd?.lines.value ?? 0;
 
 /**
- * The same machine with so many lines under way at once.
+ * The same machine with so many lines under way at once. What a miss and a start anew cost stays the machine's own.
  * @param lines whole, 0 to 64
- * @param frontEnd whose reach it has
+ * @param frontEnd whose reach it has, and whose lines straight on
  */
-export function withLinesAhead(spec: MachineSpec, lines: number, { targets, ...frontEnd }: FrontEndSpec): MachineSpec {
-  const { frontEnd: _, ...costs } = spec.costs;
+export function withLinesAhead(
+  spec: MachineSpec,
+  lines: number,
+  { targets, straightLines, ...frontEnd }: FrontEndSpec,
+): MachineSpec {
+  const { frontEnd: own, ...costs } = spec.costs;
+  const reach = { ...own, targets, ...(straightLines && { straightLines }) };
   return {
     ...spec,
-    costs: lines === 0 ? costs : { ...costs, frontEnd: { targets, lines: { ...frontEnd.lines, value: lines } } },
+    costs: lines === 0 ? costs : { ...costs, frontEnd: { ...reach, lines: { ...frontEnd.lines, value: lines } } },
   };
 }
 

@@ -11,6 +11,7 @@ import {
   cr3Value,
   difference,
   Efer,
+  frontEndOf,
   hwX86,
   LARGE_BYTES,
   LARGE_PAGES,
@@ -37,8 +38,12 @@ const VIRTUAL = 1 << 30;
 const MOST_BYTES = 1 << 29;
 /** Longest chain that is walked once before it is counted: a million lines. */
 const MOST_WARMED = 64 << 20;
-/** Lines that are counted at most; every line of a random chain is like every other. */
-const MOST_COUNTED = 1 << 16;
+/**
+ * Lines that are counted at most of a chain that is walked once before: all, since a front end that runs ahead brings
+ * lines that are come to later in the lap; and of one that no cache holds, where every line is like every other.
+ */
+const MOST_COUNTED = MOST_WARMED / LINE;
+const MOST_OUTLIVED = 1 << 16;
 
 /** Instructions of a line: as many no-ops as the program writes, and the jump. */
 const instructionsOf = (runLines: number): number => (runLines === 1 ? 4 : 12) + 1;
@@ -73,7 +78,8 @@ const outlivesCaches = ({ l2, l3 }: MachineSpec, { bytes }: WalkedCell): boolean
  * after CLFLUSH). Of chains that no cache holds a line of each page is touched instead of a lap.
  *
  * A load waits for the one before, so all of its latency and of its walk counts, whatever the machine's exposures say;
- * of a fetch, what they say.
+ * and so it is with fetches of a front end that runs ahead, since what it hides is walked too, and behind no-ops there
+ * is nothing else. Of another front end's fetches counts what the exposures say.
  *
  * @throws InputError where {@link whyNotWalked} has a reason
  */
@@ -101,7 +107,10 @@ export function walkChain(spec: MachineSpec, cell: WalkedCell, seed: number): Mo
     if (fault !== 0) throw new Error(`a chain's page is not mapped: ${address.toString(16)}`);
   };
   const lines = cell.bytes / LINE;
-  const counted = Math.min(lines, MOST_COUNTED);
+  const untold = outlivesCaches(spec, cell) || cell.bytes > MOST_WARMED;
+  const counted = Math.min(lines, untold ? MOST_OUTLIVED : MOST_COUNTED);
+  const ahead = isText ? frontEndOf(cpu) : undefined;
+  ahead?.runPlain(instructionsOf(cell.runLines));
   let group = 0;
   const walk = (most: number): void => {
     for (let walked = 0; walked < most; walked += cell.runLines) {
@@ -110,21 +119,27 @@ export function walkChain(spec: MachineSpec, cell: WalkedCell, seed: number): Mo
       group = next[group]!;
     }
   };
-  if (outlivesCaches(spec, cell) || cell.bytes > MOST_WARMED)
-    for (let page = 0; page < cell.bytes; page += small ? PAGE_BYTES : LARGE_BYTES) touch(VIRTUAL + page);
+  if (untold) for (let page = 0; page < cell.bytes; page += small ? PAGE_BYTES : LARGE_BYTES) touch(VIRTUAL + page);
   else walk(lines);
   if (cell.cache === "cold") machine.flushCaches();
   const before = counters.snapshot(id);
+  const restarts = ahead?.restarts ?? 0;
   walk(counted);
-  if (isText) cpu.retire(counted * instructionsOf(cell.runLines));
+  if (isText && !ahead) cpu.retire(counted * instructionsOf(cell.runLines));
   const counts = difference(before, counters.snapshot(id));
-  const priced: MachineSpec = isText
-    ? spec
-    : { ...spec, costs: { ...spec.costs, loadExposure: ALL, walkExposure: ALL } };
+  const priced: MachineSpec =
+    isText && !ahead
+      ? spec
+      : { ...spec, costs: { ...spec.costs, fetchExposure: ALL, loadExposure: ALL, walkExposure: ALL } };
   const nodeIndex = spec.nodes.findIndex((node) => node.id === cell.from);
   const beyond = account(counts, priced, nodeIndex).cycles / counted;
   // What a load that hits takes is counted with its instruction elsewhere; here nothing else runs meanwhile.
-  const cycles = isText ? beyond : beyond + spec.l1d.cycles.value;
+  const own = ahead
+    ? ahead.lineCycles + ((ahead.restarts - restarts) * ahead.restartCycles) / counted
+    : isText
+      ? 0
+      : spec.l1d.cycles.value;
+  const cycles = beyond + own;
   return { nanoseconds: (1e9 * cycles) / spec.hertz.value, orderHash: hash };
 }
 

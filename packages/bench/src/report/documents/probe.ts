@@ -1,7 +1,8 @@
 /** What `kreplica probe --json` prints: a measurement, or with --check that measurement against the model. */
+import { PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { MachineSpec } from "@kreplica/hw-x86/api";
 import type { MeasuredCell, Measurement } from "@kreplica/machines";
-import { walkChain, whyNotWalked } from "@kreplica/replay";
+import { walkChain, type WalkedCell, whyNotWalked } from "@kreplica/replay";
 
 /** A measurement, with every cell. */
 export type ProbeDocument = Measurement;
@@ -37,6 +38,13 @@ export interface CheckedCell {
   readonly reason: string | null;
   /** The chain had the same order in both; null where the measurement does not say. */
   readonly sameOrder: boolean | null;
+  /**
+   * How far apart the measurement's own figures for the cell are, as a ratio from 1: the quarters of its repeats, and
+   * the same text in pages of the other size where TLBs hold all of either. Null: it has neither.
+   */
+  readonly apart: number | null;
+  /** The measurement's own figures are no farther apart than "within" goes; true where it has only one. */
+  readonly resolved: boolean;
 }
 
 /** A measurement against the model, cell by cell. */
@@ -49,6 +57,8 @@ export interface ProbeCheckDocument {
   readonly cells: readonly CheckedCell[];
   /** How many cells have which verdict. */
   readonly verdicts: Readonly<Record<CellVerdict, number>>;
+  /** Of the cells walked on the model: those that the measurement resolves, and how many of them are within. */
+  readonly resolved: { readonly walked: number; readonly within: number };
 }
 
 /** Farthest that "within" goes, either way. */
@@ -59,13 +69,39 @@ function verdictOf({ what, cache, bytes }: MeasuredCell, { l1i }: MachineSpec, r
   return ratio < 1 / WITHIN ? "dearer" : "within";
 }
 
-function checked(spec: MachineSpec, cell: MeasuredCell, seed: number): CheckedCell {
+/** See {@link CheckedCell.apart}. */
+function apartOf({ translation }: MachineSpec, cell: MeasuredCell, cells: readonly MeasuredCell[]): number | null {
+  const { what, from, to, bytes, runLines, pages, cache, loaders, nanoseconds, low, high } = cell;
+  const { small } = what === "fetch" ? translation.instruction : translation.data;
+  const twin =
+    bytes <= PAGE_BYTES * small.entries
+      ? cells.find(
+          (each) =>
+            each.what === what &&
+            each.from === from &&
+            each.to === to &&
+            each.bytes === bytes &&
+            each.runLines === runLines &&
+            each.pages !== pages &&
+            each.cache === cache &&
+            each.loaders === loaders,
+        )
+      : undefined;
+  if (twin === undefined && (low === null || high === null)) return null;
+  const figures = [nanoseconds, low ?? nanoseconds, high ?? nanoseconds, twin?.nanoseconds ?? nanoseconds];
+  return Math.max(...figures) / Math.min(...figures);
+}
+
+function checked(spec: MachineSpec, cell: MeasuredCell, measurement: Measurement): CheckedCell {
   const { what, from, to, bytes, runLines, pages, cache, loaders, nanoseconds, orderHash } = cell;
-  const same = { what, from, to, bytes, runLines, pages, cache, loaders, measuredNs: nanoseconds };
+  const apart = apartOf(spec, cell, measurement.cells);
+  const resolved = apart === null || apart <= WITHIN;
+  const same = { what, from, to, bytes, runLines, pages, cache, loaders, measuredNs: nanoseconds, apart, resolved };
   const reason = loaders > 0 ? "other CPUs load the memory" : whyNotWalked(spec, cell);
   if (reason !== undefined)
     return { ...same, modelledNs: null, ratio: null, verdict: "not-modelled", reason, sameOrder: null };
-  const modelled = walkChain(spec, cell, seed);
+  const walked: WalkedCell = measurement.translations === "small" ? { ...cell, pages: "small" } : cell;
+  const modelled = walkChain(spec, walked, measurement.seed ?? 1);
   const ratio = modelled.nanoseconds / nanoseconds;
   return {
     ...same,
@@ -80,10 +116,11 @@ function checked(spec: MachineSpec, cell: MeasuredCell, seed: number): CheckedCe
 /** @param done is told of each cell that is over */
 export function probeCheckDocument(spec: MachineSpec, measurement: Measurement, done: () => void): ProbeCheckDocument {
   const cells = measurement.cells.map((cell) => {
-    const result = checked(spec, cell, measurement.seed ?? 1);
+    const result = checked(spec, cell, measurement);
     done();
     return result;
   });
+  const told = cells.filter(({ resolved, verdict }) => resolved && verdict !== "not-modelled");
   const count = (verdict: CellVerdict): number => cells.filter((cell) => cell.verdict === verdict).length;
   return {
     schema: "kreplica.probe-check/1",
@@ -97,5 +134,6 @@ export function probeCheckDocument(spec: MachineSpec, measurement: Measurement, 
       dearer: count("dearer"),
       "not-modelled": count("not-modelled"),
     },
+    resolved: { walked: told.length, within: told.filter(({ verdict }) => verdict === "within").length },
   };
 }
