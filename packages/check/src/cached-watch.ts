@@ -17,7 +17,11 @@ export class CachedWatch {
   /** Of each CPU alone. */
   private readonly own = new Map<CpuId, number>();
   /** Of the kernel as a whole, when CPUs were looked at last. */
-  private seen = { stores: -1, shootdowns: -1, online: -1, writes: -1, userShootdowns: -1 };
+  private readonly seen = { stores: -1, shootdowns: -1, online: -1, writes: -1, userShootdowns: -1 };
+  private known: readonly Finding[] = [];
+  private readonly report = (id: string, detail: string): void => {
+    if (!this.known.some((each) => each.id === id)) throw new CheckFailure(id, detail);
+  };
   /** CPUs looked at so far: the price of it all. */
   looks = 0;
 
@@ -36,24 +40,21 @@ export class CachedWatch {
       cpus.online.size !== seen.online ||
       counts.writes !== seen.writes ||
       counts.shootdowns !== seen.userShootdowns;
-    if (all)
-      this.seen = {
-        stores: entries.stores,
-        shootdowns: cpus.shootdowns,
-        online: cpus.online.size,
-        writes: counts.writes,
-        userShootdowns: counts.shootdowns,
-      };
-    const report = (id: string, detail: string): void => {
-      if (!known.some((each) => each.id === id)) throw new CheckFailure(id, detail);
-    };
+    if (all) {
+      seen.stores = entries.stores;
+      seen.shootdowns = cpus.shootdowns;
+      seen.online = cpus.online.size;
+      seen.writes = counts.writes;
+      seen.userShootdowns = counts.shootdowns;
+    }
+    this.known = known;
     for (const cpu of cpus.online) {
       // A CPU that is not lazy any more answers for what it missed.
       const own = machine.cpu(cpu).cached.fills * 2 + (switcher.isLazy(cpu) ? 1 : 0);
       if (!all && this.own.get(cpu) === own) continue;
       this.own.set(cpu, own);
       this.looks++;
-      this.reader.look(cpu, report);
+      this.reader.look(cpu, this.report);
     }
   }
 }

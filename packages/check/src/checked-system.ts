@@ -45,6 +45,10 @@ export interface SystemOptions {
   readonly coverage?: Coverage | undefined;
 }
 
+/** A broken promise of the kernel is a broken rule. */
+const ofRule = (invariant: string, error: unknown): unknown =>
+  error instanceof InvariantError ? new CheckFailure(invariant, error.message) : error;
+
 /** A kernel that operations are done on, and all that is looked at after each. */
 export class CheckedSystem implements Subject {
   readonly parts: BootParts;
@@ -131,9 +135,9 @@ export class CheckedSystem implements Subject {
     this.steps++;
     this.watch.begin();
     try {
-      this.guarded("F6", () => {
-        this.perform(operation);
-      });
+      this.perform(operation);
+    } catch (error) {
+      throw ofRule("F6", error);
     } finally {
       this.watch.stopProbe();
     }
@@ -172,9 +176,11 @@ export class CheckedSystem implements Subject {
    * @throws CheckFailure
    */
   finish(quick = false): void {
-    this.guarded("F6", () => {
+    try {
       this.end(quick);
-    });
+    } catch (error) {
+      throw ofRule("F6", error);
+    }
   }
 
   /** Groups A to C in full. @throws CheckFailure with the first rule that is broken */
@@ -259,16 +265,6 @@ export class CheckedSystem implements Subject {
     return result;
   }
 
-  /** A broken promise of the kernel is a broken rule. */
-  private guarded(invariant: string, work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      if (error instanceof InvariantError) throw new CheckFailure(invariant, error.message);
-      throw error;
-    }
-  }
-
   /** What a family finds of the boot comes after what {@link broken} has. */
   private started(families: readonly OperationFamily[]): readonly FamilyAtWork[] {
     try {
@@ -334,7 +330,10 @@ export class CheckedSystem implements Subject {
   /** I4: who holds copies was settled when room was reserved. */
   private checkHolders(): void {
     const now = this.parts.view.holders;
-    if (now.length !== this.holders.length || now.some((node, index) => node !== this.holders[index]))
+    const { holders } = this;
+    let same = now.length === holders.length;
+    for (let index = 0; same && index < now.length; index++) same = now[index] === holders[index];
+    if (!same)
       this.fail("I4", `replica nodes were ${this.holders.join(", ")} when room was reserved, now ${now.join(", ")}`);
   }
 

@@ -15,6 +15,8 @@ export class TableWatch {
   /** Whether a table that belongs to the kernel, not to a process, was stored to. The reader resets it. */
   kernelStores = false;
   private readonly dirty = new Set<AddressSpace>();
+  /** The one among them that was stored to last. */
+  private lastDirty: AddressSpace | undefined;
   private readonly tables = new Set<Frame>();
   /** Space of each PGD page, user halves included. */
   private readonly owners = new Map<Frame, AddressSpace>();
@@ -55,26 +57,38 @@ export class TableWatch {
       this.point();
     };
     this.watchFlushes();
-    entries.observe((table, index) => {
+    const stored = (table: Frame, index: number): void => {
+      this.note(table);
+      if (this.lastOwner && index < parts.layout.kernelBoundary) this.slots.add(index);
       this.stores++;
-      // A PGD is filled by some hundred stores in a row.
-      if (table !== this.last) {
-        this.last = table;
-        this.lastOwner = this.owners.get(table);
-        this.lastIsTable = this.tables.has(table);
-      }
-      const space = this.lastOwner;
-      if (space) {
-        this.dirty.add(space);
-        if (index < parts.layout.kernelBoundary) this.slots.add(index);
-      } else if (!this.lastIsTable) this.kernelStores = true;
       const { probe } = this;
       if (probe && this.stores === probe.store) {
         this.probe = undefined;
         probe.run();
       }
       this.point();
+    };
+    entries.observe(stored, (table, first, end) => {
+      // What comes in the middle of them has to come in the middle; user slots of PGDs are noted one by one.
+      if (this.probe || this.pointProbe || first < parts.layout.kernelBoundary) return false;
+      this.note(table);
+      this.stores += end - first;
+      this.points += end - first;
+      return true;
     });
+  }
+
+  /** A table is stored to. */
+  private note(table: Frame): void {
+    if (table !== this.last) {
+      this.last = table;
+      this.lastOwner = this.owners.get(table);
+      this.lastIsTable = this.tables.has(table);
+    }
+    const space = this.lastOwner;
+    if (space) {
+      if (space !== this.lastDirty) this.dirty.add((this.lastDirty = space));
+    } else if (!this.lastIsTable) this.kernelStores = true;
   }
 
   /** A point before a flush is sent, and one when every CPU has acknowledged it. */
@@ -160,7 +174,9 @@ export class TableWatch {
   afterStep(): void {
     if (this.stale) this.noteOwners();
     for (const space of this.dirty) if (this.parts.spaces.all.has(space)) this.checkSpace(space);
+    if (this.dirty.size === 0) return;
     this.dirty.clear();
+    this.lastDirty = undefined;
   }
 
   private fail(invariant: string, detail: string): never {
@@ -209,11 +225,12 @@ export class TableWatch {
   private notPointedTo(frame: Frame): void {
     const { entries, spaces } = this.parts;
     const low = (frame << 12) >>> 0;
-    for (const [pgd, space] of this.owners) {
+    for (const pgd of this.owners.keys()) {
       for (const slot of this.slots) {
         const lo = entries.low(pgd, slot);
         if ((lo & 1) === 0 || (lo & 0xffff_f000) >>> 0 !== low || (entries.high(pgd, slot) & 0xfffff) !== frame >>> 20)
           continue;
+        const space = this.owners.get(pgd)!;
         if (spaces.all.has(space))
           this.fail(
             "F5",

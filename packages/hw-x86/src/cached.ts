@@ -86,6 +86,7 @@ export class ThreadTranslations implements CachedTranslations {
   }
 
   forEach(visit: (entry: CachedEntry) => void): void {
+    const { thread } = this;
     const entry = {
       page: 0,
       pageHigh: 0,
@@ -100,7 +101,7 @@ export class ThreadTranslations implements CachedTranslations {
       dirty: false,
     };
     const each = (level: number, page: number, tag: number, frame: number, denials: number): void => {
-      if ((tag & Tag.Thread) !== this.thread) return;
+      if ((tag & Tag.Thread) !== thread) return;
       entry.level = level;
       entry.page = page >>> 0;
       entry.pageHigh = tag & Tag.Page;

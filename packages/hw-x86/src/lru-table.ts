@@ -85,10 +85,10 @@ export class LruTable {
     this.older = slots(this.older, to.older);
   }
 
-  /** Visits every entry, in no order. Off the access path. */
-  forEach(visit: (key: number, tag: number, value: number, extra: number) => void): void {
+  /** Visits every entry, in no order. Off the access path. @param of what `visit` is told with each */
+  forEach(of: number, visit: (of: number, key: number, tag: number, value: number, extra: number) => void): void {
     for (let slot = 1; slot <= this.capacity; slot++)
-      if (this.tag[slot] !== EMPTY) visit(this.key[slot]!, this.tag[slot]!, this.value[slot]!, this.extra[slot]!);
+      if (this.tag[slot] !== EMPTY) visit(of, this.key[slot]!, this.tag[slot]!, this.value[slot]!, this.extra[slot]!);
   }
 
   /** Uses an entry. @param tag not -1 @returns its slot, or {@link NO_SLOT} */

@@ -83,11 +83,9 @@ export class PagingStructureCaches {
 
   /** Visits every entry: level of the table it leads to, page bits 31..0, tag, table, denials. Off the access path. */
   forEach(visit: (level: number, page: number, tag: number, table: number, denials: number) => void): void {
-    [this.pde, this.pdpte, this.pml4e].forEach((each, below) =>
-      each?.forEach((page, tag, table, denials) => {
-        visit(below + 1, page, tag, table, denials);
-      }),
-    );
+    this.pde?.forEach(1, visit);
+    this.pdpte?.forEach(2, visit);
+    this.pml4e?.forEach(3, visit);
   }
 
   private take(from: LruTable, page: number, tag: number): boolean {

@@ -46,6 +46,9 @@ export abstract class ThreadRegisters {
   private privilegeValue: 0 | 3 = 0;
   private cr0Value = 0;
   private cr3Value = 0n;
+  /** Of it, told apart when it is written: what they mean is asked for at each change of privilege. */
+  private cr3Root = 0;
+  private cr3Context = 0;
   private cr4Value = 0;
   private eferValue = 0;
   private accessAllowed = false;
@@ -82,7 +85,7 @@ export abstract class ThreadRegisters {
     return this.walker.root >>> 0;
   }
   get pcid(): number {
-    return (this.cr4Value & Cr4.ProcessContext) === 0 ? 0 : cr3Pcid(this.cr3Value);
+    return (this.cr4Value & Cr4.ProcessContext) === 0 ? 0 : this.cr3Context;
   }
   get cr3(): bigint {
     return this.cr3Value;
@@ -98,6 +101,8 @@ export abstract class ThreadRegisters {
       );
     this.serialisations++;
     this.cr3Value = BigInt.asUintN(63, value);
+    this.cr3Root = cr3Frame(value) | 0;
+    this.cr3Context = cr3Pcid(value);
     this.derive();
     const keep = (this.cr4Value & Cr4.ProcessContext) !== 0 && value >> 63n !== 0n;
     const pcid = this.pcid;
@@ -156,7 +161,7 @@ export abstract class ThreadRegisters {
       this.refuse("cr4", "LA57 and PAE cannot change while paging is on in long mode", "clear CR0.PG first");
     if ((now & ~was & Cr4.ProcessContext) !== 0 && (this.eferValue & Efer.LongModeActive) === 0)
       this.refuse("cr4", "PCIDE cannot be set outside long mode", "set CR0.PG with EFER.LME first");
-    if ((now & ~was & Cr4.ProcessContext) !== 0 && cr3Pcid(this.cr3Value) !== 0)
+    if ((now & ~was & Cr4.ProcessContext) !== 0 && this.cr3Context !== 0)
       this.refuse("cr4", "PCIDE cannot be set while CR3 bits 11..0 are not zero", "load a CR3 with PCID 0 first");
     const pcid = this.pcid;
     this.serialisations++;
@@ -264,7 +269,7 @@ export abstract class ThreadRegisters {
     this.walker.levels = (cr4 & Cr4.FiveLevels) === 0 ? 4 : 5;
     this.canonicalShift = (cr4 & Cr4.FiveLevels) === 0 ? 16 : 7;
     this.globals = (cr4 & Cr4.PageGlobal) !== 0;
-    this.walker.root = cr3Frame(this.cr3Value) | 0;
+    this.walker.root = this.cr3Root;
     this.deriveContext();
     const smap = !user && (cr4 & Cr4.SupervisorAccessPrevention) !== 0 && !this.accessAllowed ? Denial.UserPage : 0;
     this.denyLoad = user ? Denial.NotUser : smap;

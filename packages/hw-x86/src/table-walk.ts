@@ -7,7 +7,7 @@
  * What is walked is the caller's: a table, several in lockstep, a table with the rights above it. The visitor looks at
  * the entry, may fill it, and says what lies below.
  */
-import { PAGE } from "./addr.js";
+import { PAGE, PAGE_BYTES } from "./addr.js";
 import type { Frame } from "./ids.js";
 import type { PhysMemory } from "./memory-api.js";
 import { type PageRange, pagesBetween } from "./page-range.js";
@@ -18,17 +18,26 @@ const ENTRY_BYTES = [0n, 1n << 12n, 1n << 21n, 1n << 30n, 1n << 39n, 1n << 48n] 
 /** Bytes an entry of a level stands for, leaf or not. @param level 1 (4 KiB) to 5 (256 TiB) */
 export const entryBytes = (level: number): bigint => ENTRY_BYTES[level]!;
 
-/** Pages of 4 KiB an entry of a level stands for. @param level 1 to 5 */
-export const entryPages = (level: number): number => 512 ** (level - 1);
+/** By level: a power for each table a walk goes into would cost more than the table. */
+const ENTRY_PAGES = [0, 1, 2, 3, 4, 5].map((level) => 512 ** (level - 1));
 
-/** First address an entry stands for. @param base as a {@link Visit} gets it */
-export const entryAddress = (base: bigint, level: number, index: number): bigint =>
-  base + BigInt(index) * entryBytes(level);
+/** Pages of 4 KiB an entry of a level stands for. @param level 1 to 5 */
+export const entryPages = (level: number): number => ENTRY_PAGES[level]!;
+
+const entryPage = (base: number, level: number, index: number): number => base + index * entryPages(level);
+
+/**
+ * First address an entry stands for.
+ * @param base page of 4 KiB, below 2^52, at which the entry's table begins: as a {@link Visit} gets it
+ */
+// A multiple of 4096 below 2^64 is a number exactly; and one conversion costs less than a sum of two.
+export const entryAddress = (base: number, level: number, index: number): bigint =>
+  BigInt(entryPage(base, level, index) * PAGE_BYTES);
 
 /** The addresses that some entries of a top-level table stand for. @param first @param last 0 to 511 */
 export function slotRange(levels: number, first: number, last: number): PageRange {
   const bits = 9 * levels + 12;
-  const at = (index: number): bigint => BigInt.asUintN(64, BigInt.asIntN(bits, entryAddress(0n, levels, index)));
+  const at = (index: number): bigint => BigInt.asUintN(64, BigInt.asIntN(bits, entryAddress(0, levels, index)));
   return pagesBetween(at(first), at(last) + entryBytes(levels));
 }
 
@@ -38,21 +47,31 @@ export function slotRange(levels: number, first: number, last: number): PageRang
  * @param base {@link entryAddress} makes the entry's address from it, canonical
  * @returns what is walked below, `undefined` to go on beside, `false` to end the whole walk
  */
-export type Visit<T> = (at: T, level: number, index: number, base: bigint) => T | undefined | false;
+export type Visit<T> = (at: T, level: number, index: number, base: number) => T | undefined | false;
 
 /** The first entry of a table from `first` to `last` that is worth a visit; `last + 1` where none is. */
 export type NextEntry<T> = (at: T, first: number, last: number) => number;
 
+/** Pages of the tree, by number, the two halves one after the other: levels 1 to 3, and above those. */
+interface Position {
+  readonly low: number;
+  readonly high: number;
+}
+const HIGH = 512 ** 3;
+const position = (page: number): Position => ({ low: page % HIGH, high: Math.floor(page / HIGH) });
+const indexAt = ({ low, high }: Position, level: number): number =>
+  (level <= 3 ? low >>> (9 * (level - 1)) : high >>> (9 * (level - 4))) & 511;
+
 interface Walk<T> {
   readonly levels: number;
-  /** Indices of the first and last page of the range, by level. */
-  readonly first: readonly number[];
-  readonly last: readonly number[];
+  /** First and last page of the range. */
+  readonly first: Position;
+  readonly last: Position;
   readonly visit: Visit<T>;
   readonly leave: ((at: T, level: number, index: number, below: T) => void) | undefined;
   readonly next: NextEntry<T> | undefined;
-  /** Base of the upper half's entries in the top-level table. */
-  readonly upper: bigint;
+  /** Base of the upper half's entries in the top-level table: pages between the halves. */
+  readonly upper: number;
 }
 
 /**
@@ -72,37 +91,31 @@ export function walkTables<T>(
   next?: NextEntry<T>,
 ): boolean {
   if (range.pages < 1) return true;
-  const bits = BigInt(12 + 9 * levels);
-  const half = 1n << (bits - 1n);
-  const gap = (1n << 64n) - (1n << bits);
-  const end = range.start + BigInt(range.pages) * PAGE - 1n;
-  // Positions in the tree: the two halves one after the other.
-  const from = range.start < half ? range.start : range.start < gap + half ? half : range.start - gap;
-  const to = end < half ? end : end < gap + half ? half - 1n : end - gap;
+  const half = 256 * entryPages(levels);
+  const gap = 2 ** 52 - 2 * half;
+  const start = Number(range.start >> 12n);
+  // A range that begins within a page ends within one.
+  const end = start + range.pages - ((range.start & (PAGE - 1n)) === 0n ? 1 : 0);
+  const from = start < half ? start : start < gap + half ? half : start - gap;
+  const to = end < half ? end : end < gap + half ? half - 1 : end - gap;
   if (from > to) return true;
-  const indices = (position: bigint): number[] => {
-    const found = [0];
-    for (let level = 1, page = Number(position >> 12n); level <= levels; level++, page = Math.floor(page / 512))
-      found.push(page % 512);
-    return found;
-  };
-  const walk = { levels, first: indices(from), last: indices(to), visit, leave, next, upper: gap };
-  return below(walk, top, levels, 0n, true, true);
+  const walk = { levels, first: position(from), last: position(to), visit, leave, next, upper: gap };
+  return below(walk, top, levels, 0, true, true);
 }
 
 /** @param onFirst @param onLast whether the range begins, ends, within this table */
-function below<T>(walk: Walk<T>, at: T, level: number, base: bigint, onFirst: boolean, onLast: boolean): boolean {
+function below<T>(walk: Walk<T>, at: T, level: number, base: number, onFirst: boolean, onLast: boolean): boolean {
   const { visit, leave, next } = walk;
-  const first = onFirst ? walk.first[level]! : 0;
-  const last = onLast ? walk.last[level]! : 511;
+  const first = onFirst ? indexAt(walk.first, level) : 0;
+  const last = onLast ? indexAt(walk.last, level) : 511;
   for (let index = first; index <= last; index++) {
     if (next && (index = next(at, index, last)) > last) break;
     const origin = index >= 256 && level === walk.levels ? walk.upper : base;
     const lower = visit(at, level, index, origin);
     if (lower === undefined) continue;
     if (lower === false) return false;
-    const address = entryAddress(origin, level, index);
-    if (level > 1 && !below(walk, lower, level - 1, address, onFirst && index === first, onLast && index === last))
+    const start = entryPage(origin, level, index);
+    if (level > 1 && !below(walk, lower, level - 1, start, onFirst && index === first, onLast && index === last))
       return false;
     leave?.(at, level, index, lower);
   }
@@ -149,7 +162,8 @@ export function walkRange(
         return undefined;
       }
       const lower = frameOf(lo, hi);
-      const follow = visitor.table?.(entryAddress(base, level, index), level, lower, table, index, lo, hi);
+      if (!visitor.table) return lower;
+      const follow = visitor.table(entryAddress(base, level, index), level, lower, table, index, lo, hi);
       return follow === false ? undefined : lower;
     },
     left && ((table, level, index, lower) => left.call(visitor, level, lower, table, index)),

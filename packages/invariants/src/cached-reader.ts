@@ -69,7 +69,7 @@ export class CachedReader {
     let pcid = -1;
     let use: ReturnType<SwitchMm["useOf"]> = "owed";
     let root: Frame = NONE;
-    const reused = new Set<number>();
+    let reused: Set<number> | undefined;
     cached.forEach((entry) => {
       if (entry.global) {
         this.everywhere(cpu, entry, report);
@@ -83,12 +83,12 @@ export class CachedReader {
       if (use === "owed") return;
       const before = cached.keptFrom(pcid);
       if (before !== NONE) {
-        if (!reused.has(pcid))
+        if (!reused?.has(pcid))
           report(
             "G14",
             `CPU ${cpu} keeps ${this.words(entry)}, cached under PCID ${pcid}, which stood for root ${before} and now stands for ${root}`,
           );
-        reused.add(pcid);
+        (reused ??= new Set()).add(pcid);
         return;
       }
       if (entry.structure) this.structure(cpu, entry, root, use, report);

@@ -42,16 +42,17 @@ export const HALVES: readonly Invariant<Subject>[] = [
       const { layout, entries } = subject.kernel;
       if (!layout.pti || !subject.isPast("pti-finalize")) return verdict.skip();
       const { memory } = entries;
-      const seen = new Set<string>();
+      const seen = new Map<Frame, Set<Frame>>();
       for (const { whose, root } of pairs(subject)) {
-        for (let slot = layout.kernelBoundary; slot < 512; slot++) {
+        for (let slot = layout.kernelBoundary; (slot = memory.nextEntry(root + 1, slot, 511)) < 512; slot++) {
           const lo = entries.low(root + 1, slot);
           const kernelLow = entries.low(root, slot);
           if (!isPresent(lo) || !isPresent(kernelLow)) continue;
-          const tables = [frameOf(lo, entries.high(root + 1, slot)), frameOf(kernelLow, entries.high(root, slot))];
+          const table = frameOf(lo, entries.high(root + 1, slot));
+          const kernelTable = frameOf(kernelLow, entries.high(root, slot));
           // The tables are the same: so are the leaves. Or they were looked at for another pair.
-          if (tables[0] === tables[1] || seen.has(tables.join())) continue;
-          seen.add(tables.join());
+          if (table === kernelTable || seen.get(table)?.has(kernelTable)) continue;
+          seen.set(table, (seen.get(table) ?? new Set()).add(kernelTable));
           walkRange(memory, root + 1, layout.levels, slotRange(layout.levels, slot, slot), {
             leaf(address, level, userLow, userHigh) {
               const { level: kernelLevel, lo, hi } = walk(memory, root, layout.levels, address);

@@ -10,6 +10,7 @@ import {
   isLeaf,
   isPresent,
   leafFrame,
+  NONE,
   PAGE,
   type PageRange,
   type PhysMemory,
@@ -39,18 +40,11 @@ export interface Pages {
   readonly flags: Uint8Array;
 }
 
-/** Entries of every page of a window as one root has them, and the tables they stand in. */
-export interface WindowEntries {
-  readonly lo: Uint32Array;
-  readonly hi: Uint32Array;
-  readonly tables: readonly [Frame, Frame];
-  /** Indices of entries that are not zero, ascending. */
-  readonly used: readonly number[];
-}
+/** The two PMD pages of the last two gigabytes, in the order of addresses; NONE where the way to one ends before. */
+export type WindowTables = readonly [Frame, Frame];
 
-/** The PTE page an entry of a window names, or -1. @param slot 0 to 1023 */
-export const smallTable = ({ lo, hi }: WindowEntries, slot: number): Frame =>
-  isPresent(lo[slot]!) && !isLeaf(lo[slot]!, 2) ? frameOf(lo[slot]!, hi[slot]!) : -1;
+/** The PTE page an entry of a window's tables names, or NONE. @param lo @param hi the entry */
+export const smallTable = (lo: number, hi: number): Frame => (isPresent(lo) && !isLeaf(lo, 2) ? frameOf(lo, hi) : NONE);
 
 /** Reads the entries of many pages at once, from the bytes of a root's tables. */
 export class PageReader {
@@ -76,27 +70,11 @@ export class PageReader {
     }
   }
 
-  /**
-   * PMD entries of the last two gigabytes, in the order of addresses: low and high halves of 1,024 entries; 0 where
-   * there is none.
-   * @returns also the table each comes from, -1 for none
-   */
-  window(root: Frame): WindowEntries {
-    const lo = new Uint32Array(1024);
-    const hi = new Uint32Array(1024);
-    const tables: [Frame, Frame] = [-1, -1];
-    const used: number[] = [];
-    for (const half of [0, 1] as const) {
-      const found = this.entry(root, this.layout.kernelMap + BigInt(half) * 0x4000_0000n, 2);
-      if (!found) continue;
-      tables[half] = found.table;
-      for (let index = 0; (index = this.memory.nextEntry(found.table, index, 511)) < 512; index++) {
-        lo[half * 512 + index] = this.memory.read32(found.table, index * 2);
-        hi[half * 512 + index] = this.memory.read32(found.table, index * 2 + 1);
-        used.push(half * 512 + index);
-      }
-    }
-    return { lo, hi, tables, used };
+  /** Where a root's PMD entries of the last two gigabytes stand. */
+  window(root: Frame): WindowTables {
+    const table = (half: bigint): Frame =>
+      this.entry(root, this.layout.kernelMap + half * 0x4000_0000n, 2)?.table ?? NONE;
+    return [table(0n), table(1n)];
   }
 
   /** Reads `pages` pages from an address in the last two gigabytes, or wherever no 1 GiB leaf is. */

@@ -17,6 +17,8 @@ import { Flag } from "./page-reader.js";
 import type { Part, Subject } from "./subject.js";
 import { describeFlags } from "./window.js";
 
+const pageAt = ({ start }: Part, page: number): bigint => start + BigInt(page) * PAGE;
+
 /** Checks that text is R-X, rodata R--, and the rest of the image RW- or absent, in one root. */
 function imageProtection(subject: Subject, root: number, name: string, verdict: Verdict): void {
   const { image, layout } = subject.kernel;
@@ -24,10 +26,10 @@ function imageProtection(subject: Subject, root: number, name: string, verdict: 
   // The one page of data that is read-only: idt_table, from init_IRQ on.
   const idt = image.symbol("idt_table");
   const idtPage = idt === undefined ? undefined : imageAddress(layout, idt & ~(PAGE - 1n));
-  const isData = (flags: number, address: bigint): boolean =>
+  const isData = (flags: number, page: number, part: Part): boolean =>
     (flags & Flag.Present) === 0 ||
-    ((flags & Flag.NoExecute) !== 0 && ((flags & Flag.Writable) !== 0 || address === idtPage));
-  const wants: readonly (readonly [Part, (flags: number, address: bigint) => boolean, string])[] = [
+    ((flags & Flag.NoExecute) !== 0 && ((flags & Flag.Writable) !== 0 || pageAt(part, page) === idtPage));
+  const wants: readonly (readonly [Part, (flags: number, page: number, part: Part) => boolean, string])[] = [
     [subject.text, (flags) => (flags & RIGHTS) === Flag.Present, "R-X"],
     [
       subject.part("the tail of text", { start: alignUp(image.etext, PAGE), end: image.startRodata }),
@@ -40,9 +42,8 @@ function imageProtection(subject: Subject, root: number, name: string, verdict: 
   for (const [part, fits, wanted] of wants) {
     const { flags } = subject.reader.read(root, part);
     flags.forEach((found, page) => {
-      const address = part.start + BigInt(page) * PAGE;
-      if (!fits(found, address))
-        verdict.fail(`${name}: ${part.name} at ${hex(address)} is ${describeFlags(found)}, not ${wanted}`);
+      if (!fits(found, page, part))
+        verdict.fail(`${name}: ${part.name} at ${hex(pageAt(part, page))} is ${describeFlags(found)}, not ${wanted}`);
     });
   }
 }

@@ -7,7 +7,7 @@ import type { Verdict } from "./invariant.js";
 import type { Subject } from "./subject.js";
 
 /** Every root a CPU can load, both halves of pairs, and what CR3 of each CPU names now. */
-function* everyRoot({ kernel, liveRoots }: Subject): Generator<{ readonly name: string; readonly root: Frame }> {
+function everyRoot({ kernel, liveRoots }: Subject, each: (root: Frame, name: () => string) => void): void {
   const {
     layout: { pti },
     spaces,
@@ -15,16 +15,16 @@ function* everyRoot({ kernel, liveRoots }: Subject): Generator<{ readonly name: 
     otherRoots = [],
     pokingRoots = [],
   } = kernel;
-  const pair = function* (name: string, root: Frame): Generator<{ readonly name: string; readonly root: Frame }> {
-    yield { name, root };
-    if (pti) yield { name: `the user half of ${name}`, root: root + 1 };
+  const pair = (root: Frame, name: () => string): void => {
+    each(root, name);
+    if (pti) each(root + 1, () => `the user half of ${name()}`);
   };
-  for (const { name, root } of liveRoots) yield* pair(name, root);
+  for (const { name, root } of liveRoots) pair(root, () => name);
   for (const space of spaces.all)
-    for (const node of space.pgdNodes) yield* pair(`space ${space.id} on node ${node}`, space.pgd(node));
-  yield* otherRoots;
-  yield* pokingRoots;
-  for (const cpu of machine.cpuIds) yield { name: `CR3 of CPU ${cpu}`, root: machine.cpu(cpu).rootFrame };
+    for (const node of space.pgdNodes) pair(space.pgd(node), () => `space ${space.id} on node ${node}`);
+  for (const { name, root } of otherRoots) each(root, () => name);
+  for (const { name, root } of pokingRoots) each(root, () => name);
+  for (const cpu of machine.cpuIds) each(machine.cpu(cpu).rootFrame, () => `CR3 of CPU ${cpu}`);
 }
 
 export function onlyTablesAreReached(subject: Subject, verdict: Verdict): void {
@@ -41,23 +41,22 @@ export function onlyTablesAreReached(subject: Subject, verdict: Verdict): void {
   /** Slots from the root to a table, `511/510`. */
   const path = ({ above, slot }: Step): string =>
     above === undefined ? "" : above.above === undefined ? String(slot) : `${path(above)}/${slot}`;
-  /** Whether a table was not met before, and is one that may be gone into. */
-  const isTable = (name: string, step: Step, level: number): boolean => {
+  /** Whether a table that was not met before is one that may be gone into. */
+  const isTable = (name: () => string, step: Step, level: number): boolean => {
     const { table } = step;
-    if (seen.has(table)) return false;
     seen.add(table);
     const purpose = allocator.purposeOf(table);
     const isTaken = purpose !== undefined && purpose !== "page-table";
     if (!isTaken && machine.memory.nodeOf(table) >= 0) return level > 1;
-    const whose = `${name}${step.above ? `, slot ${path(step)},` : ""} leads to frame ${table} as a table`;
+    const whose = `${name()}${step.above ? `, slot ${path(step)},` : ""} leads to frame ${table} as a table`;
     if (isTaken)
       verdict.fail(`${whose} of level ${level}, which is ${purpose === "free" ? "free" : `handed out as ${purpose}`}`);
     else verdict.fail(`${whose}, where no memory is`);
     return false;
   };
-  for (const { name, root } of everyRoot(subject)) {
+  everyRoot(subject, (root, name) => {
     const top = { table: root, above: undefined, slot: 0 };
-    if (!isTable(name, top, layout.levels)) continue;
+    if (seen.has(root) || !isTable(name, top, layout.levels)) return;
     walkTables<Step>(
       layout.levels,
       ALL_PAGES,
@@ -65,11 +64,14 @@ export function onlyTablesAreReached(subject: Subject, verdict: Verdict): void {
       (above, level, slot) => {
         const lo = entries.low(above.table, slot);
         if (!isPresent(lo) || isLeaf(lo, level)) return undefined;
-        const below = { table: frameOf(lo, entries.high(above.table, slot)), above, slot };
+        const table = frameOf(lo, entries.high(above.table, slot));
+        // Most were met before: asked first, they cost no step.
+        if (seen.has(table)) return undefined;
+        const below = { table, above, slot };
         return isTable(name, below, level - 1) ? below : undefined;
       },
       undefined,
       ({ table }, first, last) => entries.memory.nextEntry(table, first, last),
     );
-  }
+  });
 }

@@ -2,7 +2,7 @@
 import { type AddressRange, type Frame, type NodeId, PAGE, pagesBetween } from "@kreplica/hw-x86/api";
 import type { AddressSpaces, BootStep, CpuState, KernelTables, SwitchMm, TextUsers } from "@kreplica/mm-core/api";
 import { BOOT_STEPS, bootRoot, imageAddress, imageFrame } from "@kreplica/mm-core/api";
-import { PageReader, type WindowEntries } from "./page-reader.js";
+import { PageReader, type WindowTables } from "./page-reader.js";
 import type { WatchedKernel } from "./watched.js";
 import type { BootWitness } from "./witness.js";
 
@@ -50,7 +50,7 @@ export class Subject {
   /** Tables whose leaves were looked through for W+X in this check. */
   readonly searched = new Set<Frame>();
   readonly reader: PageReader;
-  private readonly windows = new Map<Frame, WindowEntries>();
+  private readonly windows = new Map<Frame, WindowTables>();
   readonly bootTable: Frame;
   /** Holders, when there are several. */
   readonly holders: readonly NodeId[];
@@ -117,7 +117,7 @@ export class Subject {
   }
 
   /** A root's entries in the window, read once a check: several rules compare them. */
-  window(root: Frame): WindowEntries {
+  window(root: Frame): WindowTables {
     let window = this.windows.get(root);
     if (!window) this.windows.set(root, (window = this.reader.window(root)));
     return window;

@@ -1,7 +1,17 @@
 /** Group B: which tables are private, where they lie, and what they must agree on. */
-import { frameOf, hex, isLeaf, isPresent, LARGE, pagesBetween, walkTables } from "@kreplica/hw-x86/api";
+import {
+  type Frame,
+  frameOf,
+  hex,
+  isLeaf,
+  isPresent,
+  LARGE,
+  NONE,
+  pagesBetween,
+  walkTables,
+} from "@kreplica/hw-x86/api";
 import type { Invariant } from "./invariant.js";
-import { smallTable, type WindowEntries } from "./page-reader.js";
+import { smallTable } from "./page-reader.js";
 import { onlyTablesAreReached } from "./reach.js";
 import type { Subject } from "./subject.js";
 import { type Compared, compareWindow, describeFlags } from "./window.js";
@@ -30,14 +40,20 @@ function privatePath(subject: Subject, root: number): Map<string, number> {
 }
 
 /** PTE pages in the window that only one root uses, by 2 MiB slot. */
-function privateSmallTables(root: number, windows: ReadonlyMap<number, WindowEntries>): Map<number, number> {
+function privateSmallTables(subject: Subject, root: number): Map<number, number> {
+  const { entries } = subject.kernel;
   const found = new Map<number, number>();
-  const mine = windows.get(root)!;
-  const others = [...windows].filter(([other]) => other !== root).map(([, window]) => window);
-  for (const slot of mine.used) {
-    const table = smallTable(mine, slot);
-    if (table !== -1 && !others.some((other) => smallTable(other, slot) === table)) found.set(slot, table);
-  }
+  const others = subject.holders.map((node) => subject.root(node)).filter((other) => other !== root);
+  const named = (pmd: Frame, index: number): Frame =>
+    pmd === NONE ? NONE : smallTable(entries.low(pmd, index), entries.high(pmd, index));
+  subject.window(root).forEach((pmd, half) => {
+    if (pmd === NONE) return;
+    for (let index = 0; (index = entries.memory.nextEntry(pmd, index, 511)) < 512; index++) {
+      const table = named(pmd, index);
+      if (table !== NONE && !others.some((other) => named(subject.window(other)[half]!, index) === table))
+        found.set(half * 512 + index, table);
+    }
+  });
   return found;
 }
 
@@ -70,7 +86,6 @@ export const TABLES: readonly Invariant<Subject>[] = [
     check(subject, verdict) {
       if (!subject.isReplicated) return verdict.skip();
       const { memory } = subject.kernel.entries;
-      const windows = new Map(subject.holders.map((node) => [subject.root(node), subject.window(subject.root(node))]));
       for (const node of subject.holders) {
         const root = subject.root(node);
         for (const [what, table] of privatePath(subject, root)) {
@@ -78,7 +93,7 @@ export const TABLES: readonly Invariant<Subject>[] = [
             verdict.fail(`${what} of node ${node} lies on node ${memory.nodeOf(table)}`);
         }
         // One level further down than the series promises: small tables of its own serve it alone.
-        for (const [slot, table] of privateSmallTables(root, windows)) {
+        for (const [slot, table] of privateSmallTables(subject, root)) {
           if (memory.nodeOf(table) !== node)
             verdict.fail(
               `the PTE page of node ${node} over ${hex(subject.windowStart + BigInt(slot) * LARGE)} lies on node ${memory.nodeOf(table)}`,

@@ -2,11 +2,13 @@
 import {
   type AddressRange,
   contains,
+  type Frame,
   frameOf,
   isLeaf,
   isPresent,
   LARGE,
   leafFrame,
+  NONE,
   PAGE,
   type PhysMemory,
 } from "@kreplica/hw-x86/api";
@@ -26,6 +28,9 @@ export interface Compared {
   readonly outside: readonly AddressRange[];
 }
 
+/** Told of a page that differs as it matters. */
+type Told = (address: bigint, node: number, mine: WindowPage, first: WindowPage) => void;
+
 const HOLE: WindowPage = { frame: 0, flags: 0 };
 
 /** What an entry of a window says of one of its 512 pages: a leaf, or an entry of the small table it names. */
@@ -40,39 +45,66 @@ function pageOf(memory: PhysMemory, lo: number, hi: number, page: number): Windo
 }
 
 /** Calls `each` for every page of which a holder's tables say something else than the first holder's. */
-export function compareWindow(
-  subject: Subject,
-  { matters, outside }: Compared,
-  each: (address: bigint, node: number, mine: WindowPage, first: WindowPage) => void,
-): void {
-  const { memory } = subject.kernel.entries;
+export function compareWindow(subject: Subject, compared: Compared, each: Told): void {
   const theirs = subject.window(subject.root(subject.holders[0]!));
   for (const node of subject.holders.slice(1)) {
     const mine = subject.window(subject.root(node));
-    for (let slot = 0; slot < 1024; slot++) {
-      const [lo, hi, firstLow, firstHigh] = [mine.lo[slot]!, mine.hi[slot]!, theirs.lo[slot]!, theirs.hi[slot]!];
-      if (!isPresent(lo) && !isPresent(firstLow)) continue;
-      const table = smallTable(mine, slot);
-      const first = smallTable(theirs, slot);
-      // Equal leaves and common tables say the same.
-      if (table !== -1 ? table === first : lo === firstLow && hi === firstHigh) continue;
-      const start = subject.windowStart + BigInt(slot) * LARGE;
-      if (outside.some((area) => start >= area.start && start + LARGE <= area.end)) continue;
-      const areTables = table !== -1 && first !== -1;
-      const areLeaves = isPresent(lo) && isPresent(firstLow) && table === -1 && first === -1;
-      for (let page = 0; page < 512; page++) {
-        if (areTables && (page = memory.nextDifference(table, first, page, 511)) === 512) break;
-        const here = pageOf(memory, lo, hi, page);
-        const there = pageOf(memory, firstLow, firstHigh, page);
-        if (!matters(here, there)) {
-          // The pages of two leaves differ all alike.
-          if (areLeaves) break;
-          continue;
-        }
-        const address = start + BigInt(page) * PAGE;
-        if (!outside.some((area) => contains(area, address))) each(address, node, here, there);
-      }
-    }
+    for (const half of [0, 1] as const) compareTables(subject, compared, node, half, mine[half], theirs[half], each);
+  }
+}
+
+/** The same for one gigabyte of the window. @param table @param first the holder's PMD page and the first holder's */
+function compareTables(
+  subject: Subject,
+  compared: Compared,
+  node: number,
+  half: 0 | 1,
+  table: Frame,
+  first: Frame,
+  each: Told,
+): void {
+  const { memory } = subject.kernel.entries;
+  const read = (from: Frame, word: number): number => (from === NONE ? 0 : memory.read32(from, word));
+  const next = (from: number): number =>
+    table !== NONE && first !== NONE
+      ? memory.nextDifference(table, first, from, 511)
+      : table === first
+        ? 512
+        : memory.nextEntry(table === NONE ? first : table, from, 511);
+  for (let index = 0; (index = next(index)) < 512; index++) {
+    const [lo, hi] = [read(table, index * 2), read(table, index * 2 + 1)];
+    const [firstLow, firstHigh] = [read(first, index * 2), read(first, index * 2 + 1)];
+    if (!isPresent(lo) && !isPresent(firstLow)) continue;
+    const small = smallTable(lo, hi);
+    // Common tables say the same, whatever stands beside their frame.
+    if (small !== NONE && small === smallTable(firstLow, firstHigh)) continue;
+    const start = subject.windowStart + BigInt(half * 512 + index) * LARGE;
+    if (compared.outside.some((area) => start >= area.start && start + LARGE <= area.end)) continue;
+    compareLarge(memory, compared, [lo, hi], [firstLow, firstHigh], (page, here, there) => {
+      const address = start + BigInt(page) * PAGE;
+      if (!compared.outside.some((area) => contains(area, address))) each(address, node, here, there);
+    });
+  }
+}
+
+/** The same for 2 MiB, of which the entries differ. */
+function compareLarge(
+  memory: PhysMemory,
+  { matters }: Compared,
+  [lo, hi]: readonly [number, number],
+  [firstLow, firstHigh]: readonly [number, number],
+  each: (page: number, mine: WindowPage, first: WindowPage) => void,
+): void {
+  const [table, first] = [smallTable(lo, hi), smallTable(firstLow, firstHigh)];
+  const areTables = table !== NONE && first !== NONE;
+  const areLeaves = isPresent(lo) && isPresent(firstLow) && table === NONE && first === NONE;
+  for (let page = 0; page < 512; page++) {
+    if (areTables && (page = memory.nextDifference(table, first, page, 511)) === 512) break;
+    const here = pageOf(memory, lo, hi, page);
+    const there = pageOf(memory, firstLow, firstHigh, page);
+    if (matters(here, there)) each(page, here, there);
+    // The pages of two leaves differ all alike.
+    else if (areLeaves) break;
   }
 }
 

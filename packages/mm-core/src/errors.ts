@@ -31,7 +31,10 @@ export class InvariantError extends Error {
   override readonly name = "InvariantError";
 }
 
-/** @throws InvariantError with the reason when the condition is false */
-export function invariant(condition: boolean, why: string): asserts condition {
-  if (!condition) throw new InvariantError(why);
+/**
+ * @param why the reason; where it says a number, on a path that a checker goes millions of times, what writes it
+ * @throws InvariantError with the reason when the condition is false
+ */
+export function invariant(condition: boolean, why: string | (() => string)): asserts condition {
+  if (!condition) throw new InvariantError(typeof why === "string" ? why : why());
 }

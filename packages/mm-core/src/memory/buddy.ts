@@ -155,7 +155,7 @@ export class BuddyZone {
   }
 
   private list(block: Frame, order: number): void {
-    invariant(!this.where.has(block), `frame ${block} is in a free list twice`);
+    invariant(!this.where.has(block), () => `frame ${block} is in a free list twice`);
     this.where.set(block, this.lists[order]!.push(block) * 16 - 16 + order);
   }
 

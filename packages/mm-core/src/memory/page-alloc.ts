@@ -114,7 +114,7 @@ export class NodePageAllocator implements PageAllocator {
   }
 
   allocate(node: NodeId, order: number, gfp: Gfp): Frame {
-    invariant(order >= 0 && order <= MAX_ORDER, `order ${order} is not in 0..${MAX_ORDER}`);
+    invariant(order >= 0 && order <= MAX_ORDER, () => `order ${order} is not in 0..${MAX_ORDER}`);
     this.requests++;
     if (this.refuseOn) return NONE;
     if (this.refuseAt > 0 && --this.refuseAt === 0) {
@@ -132,7 +132,7 @@ export class NodePageAllocator implements PageAllocator {
 
   private fromZones(node: NodeId, order: number, gfp: Gfp): Frame {
     const list = this.fallback[node];
-    invariant(list !== undefined, `node ${node} does not exist`);
+    invariant(list !== undefined, () => `node ${node} does not exist`);
     const last = gfp.thisNode ? 1 : list.length;
     for (let index = 0; index < last; index++) {
       const from = list[index]!;
@@ -152,7 +152,10 @@ export class NodePageAllocator implements PageAllocator {
 
   free(frame: Frame, order: number): void {
     const entry = this.given.get(frame);
-    invariant(entry !== undefined && entry % 16 === order, `frame ${frame}, order ${order}, is not an allocation`);
+    invariant(
+      entry !== undefined && entry % 16 === order,
+      () => `frame ${frame}, order ${order}, is not an allocation`,
+    );
     this.given.delete(frame);
     if (!this.up) {
       this.early.release(frame, 1 << order, PURPOSES[entry >> 4]!);
@@ -180,7 +183,10 @@ export class NodePageAllocator implements PageAllocator {
 
   split(frame: Frame, order: number): void {
     const entry = this.given.get(frame);
-    invariant(entry !== undefined && entry % 16 === order, `frame ${frame}, order ${order}, is not an allocation`);
+    invariant(
+      entry !== undefined && entry % 16 === order,
+      () => `frame ${frame}, order ${order}, is not an allocation`,
+    );
     for (let each = frame; each < frame + (1 << order); each++) this.given.set(each, entry - order);
   }
 

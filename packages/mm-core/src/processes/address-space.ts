@@ -7,7 +7,6 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import {
-  addressOfFrame,
   type AddressRange,
   type CpuId,
   entryAddress,
@@ -22,6 +21,7 @@ import {
   type NodeId,
   NONE,
   PAGE,
+  PAGE_BYTES,
   pagesBetween,
   slotRange,
   tableIndex,
@@ -106,6 +106,8 @@ function freePgd({ entries, allocator }: BuildContext, pgd: Frame): void {
 }
 
 class HolderSpace implements AddressSpace {
+  /** Asked for more often than PGDs come and go: another list each time they do. */
+  pgdNodes: readonly NodeId[] = [];
   private alive = true;
   private holds = 0;
 
@@ -125,9 +127,6 @@ class HolderSpace implements AddressSpace {
 
   private get canonical(): Frame {
     return this.pgds.values().next().value!;
-  }
-  get pgdNodes(): readonly NodeId[] {
-    return [...this.pgds.keys()];
   }
 
   /**
@@ -158,6 +157,7 @@ class HolderSpace implements AddressSpace {
       }
     }
     this.pgds.set(holder, pgd);
+    this.pgdNodes = [...this.pgds.keys()];
     return true;
   }
 
@@ -170,18 +170,20 @@ class HolderSpace implements AddressSpace {
     const pgd = this.pgds.get(node);
     if (pgd === undefined || pgd === this.canonical || !this.plan.growing) return false;
     this.pgds.delete(node);
+    this.pgdNodes = [...this.pgds.keys()];
     freePgd(this.context, pgd);
     return true;
   }
 
   pgd(node: NodeId): Frame {
-    invariant(this.alive, `space ${this.id} is used after it was freed`);
+    invariant(this.alive, () => `space ${this.id} is used after it was freed`);
     return this.pgds.get(this.view.nearest(node)) ?? this.canonical;
   }
 
   cr3(node: NodeId, half: "kernel" | "user", pcid = 0): bigint {
     const user = half === "user" && this.context.layout.pti;
-    return addressOfFrame(this.pgd(node) + (user ? 1 : 0)) | BigInt(pcid | (user && pcid !== 0 ? 0x800 : 0));
+    // A frame's address is below 2^52, a number exactly: one conversion in place of two and a sum.
+    return BigInt((this.pgd(node) + (user ? 1 : 0)) * PAGE_BYTES + (pcid | (user && pcid !== 0 ? 0x800 : 0)));
   }
 
   grow(address: bigint, node: NodeId): boolean {
@@ -284,7 +286,7 @@ class HolderSpace implements AddressSpace {
   splitLarge(address: bigint, node: NodeId): boolean {
     const { entries, allocator } = this.context;
     const { level, table, index, lo, hi } = this.walk(address);
-    invariant(level === 2 && lo !== 0, `${hex(address)} is not a 2 MiB leaf`);
+    invariant(level === 2 && lo !== 0, () => `${hex(address)} is not a 2 MiB leaf`);
     const lower = allocator.allocate(node, 0, { purpose: "page-table", zero: true });
     if (lower === NONE) return false;
     writeSplit(entries, lower, lo, hi, 2);
@@ -339,7 +341,7 @@ class HolderSpace implements AddressSpace {
   }
 
   free(): void {
-    invariant(this.alive, `space ${this.id} was freed twice`);
+    invariant(this.alive, () => `space ${this.id} was freed twice`);
     const { entries, layout, allocator } = this.context;
     walkRange(entries.memory, this.canonical, layout.levels, slotRange(layout.levels, 0, layout.kernelBoundary - 1), {
       table: (_address, level, _lower, _table, index) => {
@@ -357,12 +359,12 @@ class HolderSpace implements AddressSpace {
   }
 
   hold(): void {
-    invariant(this.alive, `space ${this.id} is held after it was freed`);
+    invariant(this.alive, () => `space ${this.id} is held after it was freed`);
     this.holds++;
   }
 
   release(): void {
-    invariant(this.holds > 0, `space ${this.id} is released and nobody holds it`);
+    invariant(this.holds > 0, () => `space ${this.id} is released and nobody holds it`);
     if (--this.holds === 0 && !this.alive) this.freePgds();
   }
 }

@@ -149,7 +149,7 @@ export class UserProcesses implements Processes {
   }
 
   exit(process: Process): void {
-    invariant(process.alive, `process ${process.id} exits twice`);
+    invariant(process.alive, () => `process ${process.id} exits twice`);
     for (const cpu of this.cpusOf(process)) this.running.delete(cpu);
     this.end(process);
     process.alive = false;
@@ -383,19 +383,19 @@ export class UserProcesses implements Processes {
   }
 
   run(process: Process, cpu: CpuId): void {
-    invariant(this.cpus.online.has(cpu), `CPU ${cpu} is off line`);
+    invariant(this.cpus.online.has(cpu), () => `CPU ${cpu} is off line`);
     this.switcher.switchTo(cpu, process.space);
     this.running.set(cpu, process);
   }
 
   access(cpu: CpuId, address: bigint, kind: AccessKind, value = 0): AccessOutcome {
     const process = this.running.get(cpu);
-    invariant(process !== undefined, `nothing runs on CPU ${cpu}`);
+    invariant(process !== undefined, () => `nothing runs on CPU ${cpu}`);
     const core = this.machine.cpu(cpu);
     const lo = lowOf(address);
     const hi = highOf(address);
     for (let round = 0; ; round++) {
-      invariant(round < 8, `an access to ${hex(address)} never ends`);
+      invariant(round < 8, () => `an access to ${hex(address)} never ends`);
       this.switcher.enterUser(cpu);
       const outcome = kind === "read" ? core.load(lo, hi) : kind === "write" ? core.store(lo, hi) : core.fetch(lo, hi);
       const frame = core.lastFrame;

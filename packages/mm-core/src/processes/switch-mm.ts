@@ -115,7 +115,7 @@ export class PcidSwitch implements SwitchMm {
   private here(cpu: CpuId, tlb: CpuTlb, what: string): void {
     invariant(
       tlb.away === undefined,
-      `CPU ${cpu} is on the tables of ${tlb.away?.tables.name ?? ""} and cannot ${what}`,
+      () => `CPU ${cpu} is on the tables of ${tlb.away?.tables.name ?? ""} and cannot ${what}`,
     );
   }
 
@@ -216,7 +216,7 @@ export class PcidSwitch implements SwitchMm {
   leaveTemporary(cpu: CpuId): void {
     const tlb = this.of(cpu);
     const { away, space } = tlb;
-    invariant(away !== undefined, `CPU ${cpu} is not on temporary tables`);
+    invariant(away !== undefined, () => `CPU ${cpu} is not on temporary tables`);
     tlb.away = undefined;
     if (space) {
       tlb.ldt = this.ldts.get(space);

@@ -22,13 +22,13 @@ export class CountedFrames implements UserFrames {
 
   share(frame: Frame): void {
     const entry = this.counts.get(frame);
-    invariant(entry !== undefined, `user frame ${frame} is shared and not in use`);
+    invariant(entry !== undefined, () => `user frame ${frame} is shared and not in use`);
     this.counts.set(frame, entry + 16);
   }
 
   drop(frame: Frame): void {
     const entry = this.counts.get(frame);
-    invariant(entry !== undefined, `user frame ${frame} is dropped and not in use`);
+    invariant(entry !== undefined, () => `user frame ${frame} is dropped and not in use`);
     if (entry >= 32) {
       this.counts.set(frame, entry - 16);
       return;
@@ -42,7 +42,7 @@ export class CountedFrames implements UserFrames {
   }
 
   split(frame: Frame): void {
-    invariant(this.counts.get(frame) === 16 + 9, `frame ${frame} is not a 2 MiB page of one owner`);
+    invariant(this.counts.get(frame) === 16 + 9, () => `frame ${frame} is not a 2 MiB page of one owner`);
     this.allocator.split(frame, 9);
     for (let each = frame; each < frame + 512; each++) this.counts.set(each, 16);
   }

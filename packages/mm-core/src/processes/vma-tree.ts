@@ -61,7 +61,15 @@ export class VmaTree<A extends Area> {
 
   /** All areas, ascending. */
   all(): A[] {
-    return this.meeting({ start: 0n, end: 1n << 64n });
+    const found: A[] = [];
+    const visit = (node: Node<A> | undefined): void => {
+      if (!node) return;
+      visit(node.left);
+      found.push(node.area);
+      visit(node.right);
+    };
+    visit(this.root);
+    return found;
   }
 
   /** The area must meet no other. */

@@ -6,6 +6,12 @@ import type { Frame, PhysMemory } from "@kreplica/hw-x86/api";
 export type StoreObserver = (table: Frame, index: number) => void;
 
 /**
+ * Asked before entries [first, end) of a table are stored one after the other, with nothing between them.
+ * @returns whether it has taken note of them all; otherwise the {@link StoreObserver} is told of each
+ */
+export type RunObserver = (table: Frame, first: number, end: number) => boolean;
+
+/**
  * Told of every access to a table that a kernel with a single copy would not make, in order: what a replay sends
  * through a CPU.
  */
@@ -27,7 +33,10 @@ export interface TableMemory {
   high(table: Frame, index: number): number;
   /** Stores one entry. */
   write(table: Frame, index: number, lo: number, hi: number): void;
-  /** Copies entries [first, end) from one table to another: each by {@link write}, which others may stand before. */
+  /**
+   * Copies entries [first, end) from one table to another: each by {@link write} where somebody stands before that, or
+   * wants to hear of each.
+   */
   copy(from: Frame, to: Frame, first: number, end: number): void;
   /** Makes a new table empty; not counted among the stores. */
   clear(table: Frame): void;
@@ -50,7 +59,7 @@ export interface TableMemory {
    * any kernel makes.
    */
   listen(traffic: ReplicaTraffic | undefined): void;
-  /** At most one observer; undefined takes it away. */
-  observe(observer: StoreObserver | undefined): void;
+  /** At most one observer; undefined takes it away. @param ofRuns what spares it to be told of each entry of a copy */
+  observe(observer: StoreObserver | undefined, ofRuns?: RunObserver): void;
 }
 export const TableMemory = token<TableMemory>("mm-core/TableMemory");

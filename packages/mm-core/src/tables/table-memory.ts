@@ -4,7 +4,7 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import { type Frame, Machine, type PhysMemory } from "@kreplica/hw-x86/api";
-import type { ReplicaTraffic, StoreObserver, TableMemory } from "./table-memory-api.js";
+import type { ReplicaTraffic, RunObserver, StoreObserver, TableMemory } from "./table-memory-api.js";
 
 /** Page-table entries in physical memory: the only place of the kernel that stores one, so stores are counted once. */
 @injectable()
@@ -13,6 +13,7 @@ export class CountedTableMemory implements TableMemory {
   stores = 0;
   replicaStores = 0;
   private observer: StoreObserver | undefined;
+  private ofRuns: RunObserver | undefined;
   private traffic: ReplicaTraffic | undefined;
   /** Tables of copies. */
   private readonly copies = new Set<Frame>();
@@ -31,8 +32,17 @@ export class CountedTableMemory implements TableMemory {
   }
 
   write(table: Frame, index: number, lo: number, hi: number): void {
-    this.memory.write32(table, index * 2 + 1, hi >>> 0);
-    this.memory.write32(table, index * 2, lo >>> 0);
+    const { memory } = this;
+    if (memory.firstWordToWrite) {
+      const word = memory.firstWordToWrite(table) + index * 2;
+      // Asked for after the place: writing may move all of them.
+      const words = memory.words!;
+      words[word + 1] = hi;
+      words[word] = lo;
+    } else {
+      memory.write32(table, index * 2 + 1, hi >>> 0);
+      memory.write32(table, index * 2, lo >>> 0);
+    }
     this.stores++;
     if (this.counts(table)) {
       this.replicaStores++;
@@ -43,11 +53,25 @@ export class CountedTableMemory implements TableMemory {
 
   copy(from: Frame, to: Frame, first: number, end: number): void {
     const counts = this.counts(to);
+    if (this.copyAtOnce(from, to, first, end, counts)) return;
     for (let index = first; index < end; index++) {
       if (counts) this.traffic?.load(from, index);
       // By the method itself: whoever stands before it hears of each entry.
       this.write(to, index, this.low(from, index), this.high(from, index));
     }
+  }
+
+  /** @returns whether nobody wants to hear of each entry, and all are copied */
+  private copyAtOnce(from: Frame, to: Frame, first: number, end: number, counts: boolean): boolean {
+    const { memory, observer, ofRuns } = this;
+    if (!memory.firstWordToWrite || this.write !== CountedTableMemory.prototype.write) return false;
+    if ((counts && this.traffic) || (observer && !ofRuns?.(to, first, end))) return false;
+    const target = memory.firstWordToWrite(to) + first * 2;
+    const source = memory.firstWord!(from);
+    memory.words!.copyWithin(target, source + first * 2, source + end * 2);
+    this.stores += end - first;
+    if (counts) this.replicaStores += end - first;
+    return true;
   }
 
   clear(table: Frame): void {
@@ -84,7 +108,8 @@ export class CountedTableMemory implements TableMemory {
     this.traffic = traffic;
   }
 
-  observe(observer: StoreObserver | undefined): void {
+  observe(observer: StoreObserver | undefined, ofRuns?: RunObserver): void {
     this.observer = observer;
+    this.ofRuns = ofRuns;
   }
 }
