@@ -5,9 +5,9 @@
  *
  * In packages/bench: npm run micro -- check [runs] [nodes] [all]
  *
- * Measured (Node 20.20.2, 2 cores shared with other work at a load of 8, 150 runs, user time, thousand steps a second;
- * in brackets with every run done on a single-copy kernel too): 1 node 104 to 162 (88 to 115), 2 nodes 88 to 116 (69 to
- * 86), 8 nodes 40 to 60 (34 to 47). See docs/speed.md.
+ * Measured (Node 20.20.2, 2 cores shared with other work at a load of 9 to 13, 150 runs, user time, thousand steps a
+ * second; in brackets with every run done on a single-copy kernel too): 2 nodes 94 to 158 (80 to 102). See
+ * docs/speed.md.
  */
 import { CheckedSystem, CORE_FAMILIES, Differential, FAMILIES, Repertoire } from "@kreplica/check";
 import { smallImage, smallMachine } from "@kreplica/kernel";
