@@ -25,7 +25,7 @@ export class Fabric {
   readonly spec: MachineSpec;
   readonly layout: CounterLayout;
   readonly parts: MachineParts;
-  private readonly homes: OwnerTable;
+  readonly homes: OwnerTable;
   /** Domains in which a core came into being. */
   readonly domains: Domain[];
 
@@ -50,13 +50,13 @@ export class Domain implements OuterCaches {
   readonly victim: number;
   readonly socket: number;
   granted: number;
-  private readonly inclusive: number;
-  private readonly fabric: Fabric;
-  private readonly l3: SharedCache;
+  readonly inclusive: number;
+  readonly fabric: Fabric;
+  readonly l3: SharedCache;
   /** Cores that came into being. */
   private readonly cores: LineHolder[];
   /** 1: one core behind one L3, nobody to ask. */
-  private alone: number;
+  alone: number;
   private readonly writeBacksAt: number;
   private readonly cleanSameSocket: number;
   private readonly cleanOtherSocket: number;
@@ -95,6 +95,11 @@ export class Domain implements OuterCaches {
     const cores = domains.flatMap((domain) => domain.cores);
     if (cores.length > 1) for (const each of cores) each.expectProbes();
     for (const domain of domains) domain.alone = cores.length === 1 && domains.length === 1 ? 1 : 0;
+  }
+
+  /** Whether no other core came into being yet, here or in another domain. */
+  isFor(core: LineHolder): boolean {
+    return this.fabric.domains.length === 1 && this.cores.every((each) => each === core);
   }
 
   fetch(core: LineHolder, frame: number, line: number, write: number, counters: Float64Array): number {
@@ -219,7 +224,8 @@ export class Domain implements OuterCaches {
     if (!this.l3.modify(frame, line)) this.writeBack(core, frame, counters);
   }
 
-  private evicted(core: LineHolder, frame: number, line: number, modified: number, counters: Float64Array): void {
+  /** A line left the L3. */
+  evicted(core: LineHolder, frame: number, line: number, modified: number, counters: Float64Array): void {
     let found = modified | 0;
     const cores = this.cores;
     if (this.inclusive !== 0) for (let n = 0; n < cores.length; n++) found |= cores[n]!.probe(frame, line, 1);

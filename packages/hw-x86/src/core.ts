@@ -58,7 +58,7 @@ export class Core implements LineHolder {
   private presentOf: (length: number) => Uint16Array;
   /** Told when the arrays of the core have moved. */
   private readonly users: (() => void)[];
-  private readonly outer: OuterCaches;
+  readonly outer: OuterCaches;
   private readonly spec: MachineSpec;
   /** What the walkers of its threads are made with. */
   readonly parts: MachineParts;

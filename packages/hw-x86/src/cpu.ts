@@ -36,7 +36,7 @@ const PLACES = 5;
 const FAULTS = 2;
 
 /** Where a CPU's counts lie. */
-type Layout = Pick<CounterLayout, "sources" | "placesAt" | "eventsAt" | "place">;
+type Layout = Pick<CounterLayout, "sources" | "placesAt" | "eventsAt" | "writeBacksAt" | "place">;
 
 /** What a thread is made with, beside its core. */
 export interface ThreadParts {

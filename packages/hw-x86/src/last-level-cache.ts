@@ -19,8 +19,10 @@ import { Pattern } from "./bit-patterns.js";
 import { ABSENT } from "./cache.js";
 import type { SharedCache } from "./parts.js";
 import type { CacheSpec } from "./spec.js";
+import { moved } from "./moved.js";
 
-const enum Bits {
+/** Words of a set, and what tags there can be. */
+export const enum Bits {
   ShortEmpty = 0x7fff,
   LongEmpty = 0x7fff_ffff,
   /** Numbers below it are their own short tags. */
@@ -38,10 +40,10 @@ export class LastLevelCache implements SharedCache {
   private tags: Uint16Array | Int32Array;
   /** Tag of an empty way, and the bits of a tag. */
   private empty: number;
-  private readonly ways: number;
-  private readonly groups: number;
+  readonly ways: number;
+  readonly groups: number;
   /** log2(groups), or -1. */
-  private readonly groupBits: number;
+  readonly groupBits: number;
   /** Tag of the frame that {@link setOf} was asked for last. */
   private tag: number;
   /** By block of numbers: 1 + its index in {@link blocks}, 0 if it was never met. Empty until one is. */
@@ -146,6 +148,21 @@ export class LastLevelCache implements SharedCache {
     for (let at = found; at < last; at = (at + 1) | 0) tags[at] = tags[at + 1]!;
     tags[last] = this.empty;
     return was === (was & this.empty) ? 0 : 1;
+  }
+
+  /** Bytes of its tags while they are short, 0 from then on. */
+  get shortBytes(): number {
+    return this.empty === Bits.ShortEmpty ? this.tags.byteLength : 0;
+  }
+
+  /** Goes on in another buffer; only while its tags are short. */
+  moveTo(buffer: ArrayBuffer, at: number): void {
+    this.tags = moved(this.tags as Uint16Array, new Uint16Array(buffer, at, this.tags.length));
+  }
+
+  /** Whether its tags lie there, which longer ones no longer do. */
+  isIn(buffer: ArrayBuffer): boolean {
+    return this.tags.buffer === buffer;
   }
 
   /** Empties it. */

@@ -9,14 +9,25 @@ import type { ReferenceBatch } from "../machine-api.js";
 import type { SparseMemory } from "../phys-memory.js";
 import { type Compiled, compiled, type Exports, hasWasm, instance, memory, type WasmMemory } from "../wasm/host.js";
 import { accessBinary, pagesOf } from "./access-binary.js";
-import { batchedParts, CAPACITY, Control, moveTo, type Parts, type Places, placesOf, TABLES } from "./places.js";
+import {
+  batchedParts,
+  CAPACITY,
+  Control,
+  moveTo,
+  type Outer,
+  outerOf,
+  type Parts,
+  type Places,
+  placesOf,
+  TABLES,
+} from "./places.js";
 
 /** What a batch has of its thread, which alone knows its registers. */
 export interface BatchedThread {
   /** Its number within the core, in its place of a TLB tag. */
   readonly thread: number;
   readonly counters: Float64Array;
-  readonly layout: Pick<CounterLayout, "sources" | "place">;
+  readonly layout: Pick<CounterLayout, "sources" | "place" | "writeBacksAt">;
   /** Tells a batch what the registers say, and where the thread is. */
   enterBatch(control: Int32Array): void;
   /** Goes on from where the batch got to. */
@@ -48,6 +59,8 @@ class BatchedCore {
   private readonly control: Int32Array;
   private readonly counts: Int32Array;
   private readonly secondCounts: Int32Array;
+  /** By node; empty where the binary counts none. */
+  private readonly writeBacks: Int32Array;
   private readonly exports: Exports;
   /** Where its walks keep the places of tables, and what they count on: {@link SparseMemory.moves} as it was. */
   private readonly tables: Int32Array;
@@ -63,6 +76,7 @@ class BatchedCore {
     places: Places,
     room: WasmMemory,
     private readonly memory: SparseMemory | undefined,
+    private readonly outer: Outer | undefined,
   ) {
     const { buffer } = room;
     this.control = new Int32Array(buffer, places.control, Control.Words);
@@ -70,7 +84,8 @@ class BatchedCore {
     this.secondCounts = new Int32Array(buffer, places.secondCounts, REGIONS * 4);
     this.input = new Int32Array(buffer, places.input, CAPACITY * 2);
     this.exports = instance(binaryOf(places), room, this.imports());
-    moveTo(core, parts, places, buffer);
+    moveTo(core, parts, outer, places, buffer);
+    this.writeBacks = new Int32Array(buffer, places.outer?.writeBacks ?? 0, places.outer?.nodes ?? 0);
     this.tables = new Int32Array(buffer, places.walk?.tables ?? 0, memory === undefined ? 0 : TABLES * 2);
     memory?.moveTo(buffer, places.end);
     this.tlbs = Object.values(parts).filter((part) => part instanceof Tlb);
@@ -117,6 +132,12 @@ class BatchedCore {
         secondCounts[at] = 0;
       }
     }
+    const { writeBacks } = this;
+    for (let node = 0; node < writeBacks.length; node++) {
+      const at = layout.writeBacksAt + node;
+      counters[at] = counters[at]! + writeBacks[node]!;
+      writeBacks[node] = 0;
+    }
     control[Control.Counted] = 0;
     control[Control.Touched] = 0;
     const { tlbs } = this.core;
@@ -134,8 +155,10 @@ class BatchedCore {
 
   /** What TypeScript may have changed. */
   private hear(): void {
-    const { control, core } = this;
+    const { control, core, outer } = this;
     control[Control.Counting] = core.counting;
+    if (outer !== undefined)
+      control[Control.Alone] = outer.l3.isIn(this.input.buffer as ArrayBuffer) ? outer.domain.alone : 0;
     control[Control.AnyLarge] = core.tlbs.anyLarge;
     if (this.memory !== undefined && this.memory.moves !== this.moves) {
       this.moves = this.memory.moves;
@@ -174,6 +197,12 @@ class BatchedCore {
         const source = core.outside(frame, line, set, way, victim, modified, write, thread.counters);
         this.heard();
         return source;
+      },
+      evicted: (frame: number, line: number, modified: number): void => {
+        const { thread } = this;
+        core.fetchThread = thread.thread;
+        this.outer!.domain.evicted(core, frame, line, modified, thread.counters);
+        this.heard();
       },
       second: (frame: number, line: number, write: number): number => {
         const { thread } = this;
@@ -219,10 +248,11 @@ export function batchOf(core: Core, thread: BatchedThread): ReferenceBatch | und
     // Tables lie in the memory of the machine's first core with batches; walks of others are asked.
     const walked = thread.walkedInBatch;
     const tables = walked === undefined || walked.lent ? undefined : walked;
-    const places = placesOf(core, parts, sources, tables !== undefined);
+    const outer = outerOf(core, parts);
+    const places = placesOf(core, parts, sources, tables !== undefined, outer);
     const room = memory(pagesOf(places, tables?.roomForPages ?? 0));
     if (room === undefined) return undefined;
-    cores.set(core, (batched = new BatchedCore(core, parts, sources, places, room, tables)));
+    cores.set(core, (batched = new BatchedCore(core, parts, sources, places, room, tables, outer)));
   }
   const made = batched;
   return {

@@ -46,6 +46,7 @@ export function accessBinary(places: Places): Uint8Array<ArrayBuffer> {
   const host = writer.import("translate", ["i32", "i32", "i32"], "i32");
   const beyond = {
     outside: writer.import("outside", ["i32", "i32", "i32", "i32", "i32", "i32", "i32"], "i32"),
+    evicted: writer.import("evicted", ["i32", "i32", "i32"]),
     second: writer.import("second", ["i32", "i32", "i32"], "i32"),
     fromL2: writer.import("fromL2", ["i32", "i32"]),
     firstStore: writer.import("firstStore", ["i32", "i32", "i32", "i32"], "i32"),

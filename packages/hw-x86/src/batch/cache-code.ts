@@ -30,11 +30,14 @@ import {
   shrU,
 } from "./set-code.js";
 import { control, counted } from "./control-code.js";
+import { outerCode } from "./outer-code.js";
 
 /** What the binary asks TypeScript for; places of sets are indices of words, as the model's are. */
 export interface Beyond {
   /** Brings a line whose place in L2 is made: frame, line, set, way, victim, modified, write. @returns the source */
   readonly outside: Callee<readonly ["i32", "i32", "i32", "i32", "i32", "i32", "i32"], "i32">;
+  /** A line that left an inclusive L3 and may be in the core: frame, line, modified. */
+  readonly evicted: Callee<readonly ["i32", "i32", "i32"], undefined>;
   /**
    * Uses a line in an L2 that TypeScript keeps: frame, line, write.
    * @returns the source, and in bit 16 whether shared
@@ -75,6 +78,7 @@ const wordOf = ({ at }: CachePlace, set: I32): I32 => shrU(add(set, -at), 2);
 /** The ways to an L2 whose sets lie in the memory. */
 function secondLevel(
   writer: BinaryWriter,
+  places: Places,
   l2: CachePlace,
   beyond: Beyond,
 ): Pick<Beyond, "second"> & { readonly fromL1: Beyond["fromL2"] } {
@@ -88,6 +92,8 @@ function secondLevel(
       when(mask, raise(set, MODIFIED, mask), beyond.fromL2.run(frame, line)),
     ];
   });
+
+  const outside = places.outer && outerCode(writer, places, places.outer, l2, beyond.evicted);
 
   // Uses a line in L2, bringing it in: frame, line, 1 for a store. The source, and in bit 16 whether L2 has it shared.
   const second = writer.add("", ["i32", "i32", "i32"], "i32", (variables, frame, line, write) => {
@@ -111,8 +117,12 @@ function secondLevel(
         ],
         [
           fill(l2, set, frame, filled, order),
-          source.set(
-            beyond.outside.value(frame, line, wordOf(l2, set), way, victim, i32.ne(modified, number(0)), write),
+          outside === null ? [] : source.set(outside.value(frame, line, set, way, victim, modified)),
+          when(
+            i32.isZero(source),
+            source.set(
+              beyond.outside.value(frame, line, wordOf(l2, set), way, victim, i32.ne(modified, number(0)), write),
+            ),
           ),
         ],
       ),
@@ -128,7 +138,7 @@ export function misses(writer: BinaryWriter, places: Places, beyond: Beyond): Mi
   const replaced = replacement(writer, places);
 
   const { fromL1, second } =
-    l2 === null ? { fromL1: beyond.fromL2, second: beyond.second } : secondLevel(writer, l2, beyond);
+    l2 === null ? { fromL1: beyond.fromL2, second: beyond.second } : secondLevel(writer, places, l2, beyond);
 
   const firstStore = writer.add("", ["i32", "i32", "i32", "i32"], "i32", (variables, frame, line, set, way) => {
     const code = variables.local("i32");

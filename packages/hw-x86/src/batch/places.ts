@@ -5,8 +5,11 @@
  * that a core which runs none takes none, and one that does takes no more than before beside the places for references.
  */
 import { LineCache } from "../cache.js";
+import { Domain } from "../coherence.js";
 import type { Core } from "../core.js";
+import { LastLevelCache } from "../last-level-cache.js";
 import type { LruPlaces } from "../lru-table.js";
+import { HOLE } from "../memory-layout.js";
 import { KINDS, REGIONS as CPU_REGIONS } from "../counters.js";
 import { REGIONS, Tlb } from "../tlb.js";
 
@@ -58,6 +61,8 @@ export const enum Control {
   WalkDenials,
   /** Pages entered by walks of this batch. */
   Fills,
+  /** 1: the L3 lies in the memory, and no other core is to be asked. */
+  Alone,
   Words,
 }
 
@@ -98,6 +103,25 @@ export interface WalkPlace {
   readonly structures: readonly (LruPlace | null)[];
 }
 
+/** An L3 that the core has to itself, and what lies beyond it. */
+export interface OuterPlace {
+  /** Its sets; before and behind them a vector can be read. */
+  readonly at: number;
+  readonly ways: number;
+  readonly groups: number;
+  /** log2(groups), or -1. */
+  readonly groupBits: number;
+  readonly inclusion: "inclusive" | "victim" | "independent";
+  /** A byte for each so many frames: index of their node, in holes the core's own, as beyond the last. */
+  readonly homes: number;
+  readonly homesLength: number;
+  readonly homesShift: number;
+  readonly ownHome: number;
+  readonly nodes: number;
+  /** A count for each node. */
+  readonly writeBacks: number;
+}
+
 /** All the binary depends on: plain data, so that cores of one shape share one. */
 export interface Places {
   readonly control: number;
@@ -124,6 +148,8 @@ export interface Places {
   readonly secondLarge: boolean;
   /** null where TypeScript walks. */
   readonly walk: WalkPlace | null;
+  /** null where TypeScript goes beyond L2. */
+  readonly outer: OuterPlace | null;
   readonly present: number;
   readonly presentShift: number;
   readonly prefetchLines: number;
@@ -166,8 +192,26 @@ export function batchedParts({ l1i, l1d, l2, tlbs }: Core): Parts | undefined {
   return { l1i, l1d, l2: isNarrow(l2) ? l2 : null, ...own };
 }
 
-/** Decides where everything lies. @param walks whether the binary does */
-export function placesOf(core: Core, parts: Parts, sources: number, walks: boolean): Places {
+/** What is beyond a core, where nobody shares it and all of it is ours. */
+export interface Outer {
+  readonly domain: Domain;
+  readonly l3: LastLevelCache;
+}
+
+/** Bytes before and behind the L3's sets, of which a vector may take some. */
+const MARGIN = 64;
+
+/** @returns undefined where other cores are there, or another's part */
+export function outerOf(core: Core, { l2 }: Parts): Outer | undefined {
+  const domain = core.outer;
+  if (!(domain instanceof Domain) || !domain.isFor(core) || l2 === null) return undefined;
+  const { l3 } = domain;
+  if (!(l3 instanceof LastLevelCache) || l3.constructor !== LastLevelCache || l3.shortBytes === 0) return undefined;
+  return { domain, l3 };
+}
+
+/** Decides where everything lies. @param walks whether the binary does @param outer what it does beyond L2 */
+export function placesOf(core: Core, parts: Parts, sources: number, walks: boolean, outer: Outer | undefined): Places {
   let end = 0;
   const place = (bytes: number): number => {
     const at = end;
@@ -195,6 +239,22 @@ export function placesOf(core: Core, parts: Parts, sources: number, walks: boole
     tables: place(TABLES * 8),
     structures: core.tlbs.structures.tables.map((each) => each && { ...each.placesBy(place), shift: each.shift }),
   });
+  const beyond = ({ domain, l3 }: Outer): OuterPlace => {
+    const { homes, spec } = domain.fabric;
+    return {
+      at: place(MARGIN + l3.shortBytes + MARGIN) + MARGIN,
+      ways: l3.ways,
+      groups: l3.groups,
+      groupBits: l3.groupBits,
+      inclusion: spec.l3.inclusion,
+      homes: place(homes.owner.length),
+      homesLength: homes.owner.length,
+      homesShift: homes.shift,
+      ownHome: core.nodeIndex,
+      nodes: spec.nodes.length,
+      writeBacks: place(4 * spec.nodes.length),
+    };
+  };
   return {
     control: place(Control.Words * 4),
     counts: place(CPU_REGIONS * KINDS * sources * 4),
@@ -209,6 +269,7 @@ export function placesOf(core: Core, parts: Parts, sources: number, walks: boole
     secondHuge: parts.secondHuge && tlb(parts.secondHuge),
     secondLarge: core.tlbs.secondLarge !== 0,
     walk: walks ? walk() : null,
+    outer: outer === undefined ? null : beyond(outer),
     l1i: cache(parts.l1i),
     l1d: cache(parts.l1d),
     l2: parts.l2 && cache(parts.l2),
@@ -221,7 +282,7 @@ export function placesOf(core: Core, parts: Parts, sources: number, walks: boole
 }
 
 /** Moves a core's state to its places. */
-export function moveTo(core: Core, parts: Parts, places: Places, buffer: ArrayBuffer): void {
+export function moveTo(core: Core, parts: Parts, outer: Outer | undefined, places: Places, buffer: ArrayBuffer): void {
   for (const name of ["l1i", "l1d", "l2"] as const) {
     const to = places[name];
     if (to !== null) parts[name]!.moveTo(buffer, to.at, to.originsAt);
@@ -241,5 +302,11 @@ export function moveTo(core: Core, parts: Parts, places: Places, buffer: ArrayBu
   places.walk?.structures.forEach((to, below) => {
     if (to !== null) core.tlbs.structures.tables[below]!.moveTo(buffer, to);
   });
+  if (outer !== undefined && places.outer !== null) {
+    const { at, homes, ownHome } = places.outer;
+    outer.l3.moveTo(buffer, at);
+    const { owner } = outer.domain.fabric.homes;
+    new Uint8Array(buffer, homes, owner.length).set(owner.map((home) => (home === HOLE ? ownHome : home)));
+  }
   core.moved(buffer, places.present);
 }

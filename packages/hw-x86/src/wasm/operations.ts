@@ -152,8 +152,16 @@ export const v128 = {
   splat8: unary<"i32", "v128">("v128", ...vector(0x0f)),
   splat16: unary<"i32", "v128">("v128", ...vector(0x10)),
   splat32: unary<"i32", "v128">("v128", ...vector(0x11)),
+  /** @param bytes 16, the first lane's low byte first */
+  const: (bytes: readonly number[]): Expression<"v128"> => make("v128", vector(0x0c), bytes),
+  /** The first's bits where the third has ones, the second's where it has zeros. */
+  bitselect: (a: Expression<"v128">, b: Expression<"v128">, mask: Expression<"v128">): Expression<"v128"> =>
+    make("v128", a.code, b.code, mask.code, vector(0x52)),
   eq8: binary<"v128", "v128">("v128", ...vector(0x23)),
   eq16: binary<"v128", "v128">("v128", ...vector(0x2d)),
+  /** Signed lanes, ones where the first is no larger; no smaller. */
+  leS16: binary<"v128", "v128">("v128", ...vector(0x33)),
+  geS16: binary<"v128", "v128">("v128", ...vector(0x35)),
   eq32: binary<"v128", "v128">("v128", ...vector(0x37)),
   mask8: unary<"v128", "i32">("i32", ...vector(0x64)),
   mask16: unary<"v128", "i32">("i32", ...vector(0x84)),

@@ -32,7 +32,8 @@ const cycles = tinyMachine().l2.cycles;
 
 function made(spec: MachineSpec) {
   const assembly = assemble([hwX86(spec)]);
-  return { machine: assembly.get(Machine) as NumaMachine, bank: assembly.get(Counters) };
+  // Its CPUs so far: one that is asked for comes into being, and from then on the first has company.
+  return { machine: assembly.get(Machine) as NumaMachine, bank: assembly.get(Counters), cpus: [0] };
 }
 type Made = ReturnType<typeof made>;
 
@@ -52,9 +53,9 @@ function arraysOf(from: object, way: string, found: State, seen = new Set<object
 type State = Map<string, Int32Array | Float64Array>;
 
 /** Counts and state of all that a machine has. */
-function stateOf({ machine, bank }: Made): State {
+function stateOf({ machine, bank, cpus }: Made): State {
   const found: State = new Map();
-  for (const id of machine.cpuIds) {
+  for (const id of cpus) {
     const cpu = machine.cpu(id);
     found.set(`counts ${id}`, bank.of(id));
     found.set(`last ${id}`, Float64Array.of(cpu.lastFrame, cpu.region, cpu.core.tlbs.fills));
@@ -100,6 +101,10 @@ test("the golden's streams: every count and every word of state, in every kind o
 const ROOT = 0x100;
 /** A table that nobody has written, in a chunk of frames of which none was; its pages follow those of 2 MiB. */
 const UNWRITTEN = 0x2000;
+/** Frames of a node. */
+const NODE = 8192;
+/** First frame and page of 1 GiB so far up that a small L3 tells its frames from others by blocks. */
+const [FAR, FAR_PAGE] = [1 << 18, 2 << 18];
 /** Regions of 2 MiB with the small pages of the first. */
 const [FIRST_ALIAS, LAST_ALIAS] = [16, 143];
 
@@ -112,6 +117,7 @@ function map({ machine: { memory } }: Made): void {
   for (const root of [ROOT, ROOT + 1]) set(root, 0, ROOT + 2, ALL);
   set(ROOT + 2, 0, ROOT + 3, ALL);
   set(ROOT + 2, 1, 0, LARGE | 0x3 | GLOBAL);
+  set(ROOT + 2, 2, FAR, LARGE | 0x63);
   set(ROOT + 3, 0, ROOT + 4, ALL);
   for (let large = 1; large < 8; large++)
     set(ROOT + 3, large, 512 * large, LARGE | (large % 3 === 0 ? 0x3 : ALL | GLOBAL) | (large % 2 === 0 ? 0x20 : 0));
@@ -131,9 +137,8 @@ function map({ machine: { memory } }: Made): void {
   memory.write32(ROOT + 4, 2 * 63 + 1, 0x8_0000);
 }
 
-function boot(all: Made): void {
-  map(all);
-  for (const id of all.machine.cpuIds) {
+function boot(all: Made, cpus: readonly number[]): void {
+  for (const id of cpus) {
     const cpu = all.machine.cpu(id);
     cpu.cr4 = Cr4.PhysicalAddressExtension | Cr4.PageGlobal;
     cpu.writeCr3(cr3Value(ROOT));
@@ -149,6 +154,12 @@ const page = fc.oneof(
   { weight: 8, arbitrary: fc.nat(63) },
   { weight: 5, arbitrary: fc.tuple(fc.integer({ min: 1, max: 8 }), fc.nat(7)).map(([large, of]) => large * 512 + of) },
   { weight: 3, arbitrary: fc.nat(15).map((of) => (1 << 18) + of) },
+  // The second node's memory, or a hole before it; behind both nodes' memory.
+  {
+    weight: 2,
+    arbitrary: fc.tuple(fc.integer({ min: 1, max: 3 }), fc.nat(3)).map(([nth, of]) => (1 << 18) + nth * NODE + of),
+  },
+  { weight: 1, arbitrary: fc.nat(3).map((of) => FAR_PAGE + of) },
   {
     weight: 4,
     arbitrary: fc
@@ -179,6 +190,7 @@ const between = fc.constantFrom(
   "shared",
   "shared",
   "globals",
+  "far",
   "pages",
   "put off",
   "first written",
@@ -206,6 +218,12 @@ const cache = fc.record({ ways, groups: fc.constantFrom(1, 2) }).map(({ ways, gr
 const below = fc
   .record({ ways: fc.integer({ min: 1, max: 12 }), groups: fc.constantFrom(1, 2, 2, 3) })
   .map(({ ways, groups }) => ({ bytes: 4096 * ways * groups, ways, cycles }));
+const outer = fc
+  .record({
+    ways: fc.oneof(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 32 })),
+    groups: fc.constantFrom(1, 2, 3, 3),
+  })
+  .map(({ ways, groups }) => ({ bytes: 4096 * ways * groups, ways, cycles }));
 const tlb = fc
   .record({ ways, sets: fc.constantFrom(1, 2, 4) })
   .map(({ ways, sets }) => ({ entries: ways * sets, ways }));
@@ -214,7 +232,8 @@ const spec = fc
     l1i: cache,
     l1d: cache,
     l2: below,
-    l3: cache,
+    l3: outer,
+    hole: fc.boolean(),
     inclusion: fc.constantFrom("inclusive" as const, "victim" as const, "independent" as const),
     prefetchLines: fc.nat(2),
     threads: fc.constantFrom(1, 2),
@@ -227,12 +246,17 @@ const spec = fc
     second: fc.tuple(tlb, fc.boolean()).map(([shape, large]) => ({ ...shape, large, cycles })),
     structures: fc.record({ pde: fc.constantFrom(0, 1, 4, 12), pdpte: fc.nat(2), pml4e: fc.nat(1) }),
   })
-  .map(({ l1i, l1d, l2, l3, inclusion, prefetchLines, threads, instruction, data, second, structures }) => {
+  .map(({ l1i, l1d, l2, l3, hole, inclusion, prefetchLines, threads, instruction, data, second, structures }) => {
     const defined = <T extends object>(from: T): T =>
       Object.fromEntries(Object.entries(from).filter(([, value]) => value !== undefined)) as T;
     const tiny = tinyMachine({ coresPerNode: threads === 1 ? 2 : 1, threadsPerCore: threads });
     return {
       ...tiny,
+      nodes: tiny.nodes.map((node) => ({
+        ...node,
+        memoryBytes: 4096 * NODE,
+        startAddress: 4096 * NODE * node.id * (hole ? 2 : 1),
+      })),
       l1i,
       l1d,
       l2,
@@ -248,7 +272,9 @@ const spec = fc
     } as MachineSpec;
   });
 
-type Reference = typeof reference extends fc.Arbitrary<infer T> ? T : never;
+type Drawn = typeof reference extends fc.Arbitrary<infer T> ? T : never;
+/** As drawn, of any line. */
+type Reference = Omit<Drawn, "line" | "high"> & { readonly line: number; readonly high: number };
 const lowOf = ({ page, line }: Reference): number => (page << 12) | (line << 6);
 
 /** One call for each. @returns what each reference ended in */
@@ -287,57 +313,104 @@ function batch(
 test("any shape, any references, any events between them", () => {
   let faults = 0;
   fc.assert(
-    fc.property(spec, fc.array(piece, { maxLength: 12, size: "max" }), fc.nat(4), (shape, pieces, late) => {
-      const [called, batched] = [made(shape), made(shape)];
-      for (const all of [called, batched]) boot(all);
-      pieces.forEach((each, nth) => {
-        for (const { cpu, reference } of each.others)
-          expect(call(batched, cpu, [reference])).toEqual(call(called, cpu, [reference]));
-        for (const { machine } of [called, batched]) {
-          const cpu = machine.cpu(0);
-          if (each.between === "user") cpu.privilege = 3;
-          else if (each.between === "kernel") cpu.privilege = 0;
-          else if (each.between === "other root") cpu.writeCr3(cr3Value(ROOT + 1, 1));
-          else if (each.between === "root kept") cpu.writeCr3(cr3Value(ROOT) | (1n << 63n));
-          else if (each.between === "invlpg") cpu.invlpg(BigInt(each.page) << 12n);
-          else if (each.between === "flush") cpu.flushTranslations();
-          else if (each.between === "chill") machine.chill();
-          else if (each.between === "execute")
-            cpu.efer = Efer.LongModeEnable | (nth % 2 === 0 ? 0 : Efer.NoExecuteEnable);
-          else if (each.between === "table")
-            for (let page = 0; page < 16; page++)
-              machine.memory.write32(ROOT + 4, 2 * page, (((page + nth) % 16) << 12) | 0x67);
-          else if (each.between === "shared")
-            // The table's bytes are another frame's, too: the first write takes them elsewhere.
-            machine.memory.copyFrame(ROOT + 4, ROOT + 5);
-          else if (each.between === "globals") cpu.cr4 ^= Cr4.PageGlobal;
-          else if (each.between === "pages")
-            // All pages go on in a larger place.
-            for (let frame = 0; frame < 16; frame++) machine.memory.write32(0x300 + 16 * nth + frame, 0, 1);
-          else if (each.between === "put off") {
-            // Its bytes come when somebody looks.
-            const bytes = new Uint8Array(4096);
-            machine.memory.readBytes(BigInt(ROOT + 4) << 12n, bytes);
-            bytes[8 * (nth % 16)]! ^= 0x2;
-            machine.memory.defer!(ROOT + 4, 1, (_, into) => {
-              into.set(bytes);
-            });
-          } else if (each.between === "first written")
-            machine.memory.write32(UNWRITTEN, 2 * (nth % 8), ((nth % 16) << 12) | 0x67);
+    fc.property(
+      spec,
+      fc.array(piece, { maxLength: 12, size: "max" }),
+      fc.nat(4),
+      fc.nat(12),
+      (shape, pieces, late, company) => {
+        const [called, batched] = [made(shape), made(shape)];
+        for (const all of [called, batched]) {
+          map(all);
+          boot(all, [0]);
         }
-        // State moves when some of it is there already.
-        const made = nth < late ? undefined : batched.machine.cpu(0).batch()!;
-        const expected = call(called, 0, each.references);
-        const ends =
-          made === undefined ? call(batched, 0, each.references) : batch(made, each.references, () => made.fault);
-        expect(ends, `piece ${nth}`).toEqual(expected);
-        faults += expected.filter((end) => (end & FAULT) !== 0).length;
-        same(batched, called, `piece ${nth}`);
-      });
-    }),
+        pieces.forEach((each, nth) => {
+          if (nth === company)
+            for (const all of [called, batched]) {
+              boot(all, [1, 2, 3]);
+              all.cpus.push(1, 2, 3);
+            }
+          for (const { cpu, reference } of nth < company ? [] : each.others)
+            expect(call(batched, cpu, [reference])).toEqual(call(called, cpu, [reference]));
+          for (const { machine } of [called, batched]) {
+            const cpu = machine.cpu(0);
+            if (each.between === "user") cpu.privilege = 3;
+            else if (each.between === "kernel") cpu.privilege = 0;
+            else if (each.between === "other root") cpu.writeCr3(cr3Value(ROOT + 1, 1));
+            else if (each.between === "root kept") cpu.writeCr3(cr3Value(ROOT) | (1n << 63n));
+            else if (each.between === "invlpg") cpu.invlpg(BigInt(each.page) << 12n);
+            else if (each.between === "flush") cpu.flushTranslations();
+            else if (each.between === "chill") machine.chill();
+            else if (each.between === "execute")
+              cpu.efer = Efer.LongModeEnable | (nth % 2 === 0 ? 0 : Efer.NoExecuteEnable);
+            else if (each.between === "table")
+              for (let page = 0; page < 16; page++)
+                machine.memory.write32(ROOT + 4, 2 * page, (((page + nth) % 16) << 12) | 0x67);
+            else if (each.between === "shared")
+              // The table's bytes are another frame's, too: the first write takes them elsewhere.
+              machine.memory.copyFrame(ROOT + 4, ROOT + 5);
+            else if (each.between === "far")
+              // As many blocks as short tags can tell apart, and more.
+              for (let block = 0; block < (nth % 2 === 0 ? 5 : 80); block++)
+                cpu.load((FAR_PAGE + 768 * block) << 12, (FAR_PAGE + 768 * block) >>> 20);
+            else if (each.between === "globals") cpu.cr4 ^= Cr4.PageGlobal;
+            else if (each.between === "pages")
+              // All pages go on in a larger place.
+              for (let frame = 0; frame < 16; frame++) machine.memory.write32(0x300 + 16 * nth + frame, 0, 1);
+            else if (each.between === "put off") {
+              // Its bytes come when somebody looks.
+              const bytes = new Uint8Array(4096);
+              machine.memory.readBytes(BigInt(ROOT + 4) << 12n, bytes);
+              bytes[8 * (nth % 16)]! ^= 0x2;
+              machine.memory.defer!(ROOT + 4, 1, (_, into) => {
+                into.set(bytes);
+              });
+            } else if (each.between === "first written")
+              machine.memory.write32(UNWRITTEN, 2 * (nth % 8), ((nth % 16) << 12) | 0x67);
+          }
+          // State moves when some of it is there already.
+          const made = nth < late ? undefined : batched.machine.cpu(0).batch()!;
+          const expected = call(called, 0, each.references);
+          const ends =
+            made === undefined ? call(batched, 0, each.references) : batch(made, each.references, () => made.fault);
+          expect(ends, `piece ${nth}`).toEqual(expected);
+          faults += expected.filter((end) => (end & FAULT) !== 0).length;
+          same(batched, called, `piece ${nth}`);
+        });
+      },
+    ),
     { numRuns: 120, seed: 16 },
   );
   expect(faults).toBeGreaterThan(1000);
+});
+
+test("an L3 that met more far frames than short tags tell apart is TypeScript's from then on", () => {
+  const [called, batched] = [made(tinyMachine()), made(tinyMachine())];
+  // Small pages that are there; lines that were not asked for before.
+  const near = (first: number) =>
+    Array.from({ length: 32 }, (_, nth) => ({
+      kind: BATCH_LOAD as Drawn["kind"],
+      page: [7, 15, 23, 31][nth % 4]!,
+      line: first + (nth >> 2),
+      high: 0,
+      region: 0,
+    }));
+  for (const all of [called, batched]) {
+    map(all);
+    boot(all, [0]);
+  }
+  const run = batched.machine.cpu(0).batch()!;
+  for (const [first, blocks] of [
+    [1, 5],
+    [9, 80],
+    [17, 0],
+  ] as const) {
+    expect(batch(run, near(first), () => run.fault)).toEqual(call(called, 0, near(first)));
+    same(batched, called, `lines from ${first}`);
+    for (const { machine } of [called, batched])
+      for (let block = 0; block < blocks; block++)
+        expect(machine.cpu(0).load((FAR_PAGE + 768 * block) << 12, 0)).toBe(0);
+  }
 });
 
 test("parts that a batch is not made for have none: more than 8 ways, other replacement, a front end that runs ahead", () => {

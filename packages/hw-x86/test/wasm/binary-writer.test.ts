@@ -195,6 +195,12 @@ test("vectors: lanes are found by a mask, of 8, 16 and 32 bits", () => {
   expect(
     run((at) => v128.any(v128.xor(v128.and(loaded(at), loaded(at)), v128.or(loaded(at), loaded(at)))).code, 4, 0, over),
   ).toBe(0);
+  // Lanes of 16 bits: 5 0 7 0 5 0 -1 -1, beside constants that are 5 and 0 in turn.
+  const fives = v128.const(Array.from({ length: 16 }, (_, byte) => (byte % 4 === 0 ? 5 : 0)));
+  expect(run((at) => v128.mask16(v128.leS16(loaded(at), fives)).code, 4, 0, over)).toBe(0b1111_1011);
+  expect(run((at) => v128.mask16(v128.geS16(loaded(at), fives)).code, 4, 0, over)).toBe(0b0011_1111);
+  const chosen = (at: Expression<"i32">) => v128.bitselect(loaded(at), fives, v128.splat32(i32.const(0xffff)));
+  expect(run((at) => v128.mask16(v128.eq16(chosen(at), loaded(at))).code, 4, 0, over)).toBe(0b0111_1111);
   run((at) => [v128.store(at, v128.splat32(i32.const(9)), 64), at.code], 0, 0, over);
   expect([...new Int32Array(over.buffer, 64, 5)]).toEqual([9, 9, 9, 9, 0]);
 });
