@@ -9,7 +9,6 @@ import { i32, v128 } from "../wasm/operations.js";
 import { Pattern } from "../bit-patterns.js";
 import { Source } from "../counters.js";
 import { Bits } from "../last-level-cache.js";
-import type { Beyond } from "./cache-code.js";
 import { control } from "./control-code.js";
 import { type CachePlace, Control, type OuterPlace, type Places } from "./places.js";
 import { add, and, bitOf, count, fits, type I32, MODIFIED, number, or, raise, setOf, shl, shrU } from "./set-code.js";
@@ -160,7 +159,7 @@ export function outerCode(
   places: Places,
   l3: OuterPlace,
   l2: CachePlace,
-  evictedFromCore: Beyond["evicted"],
+  evictedFromCore: Callee<readonly ["i32", "i32", "i32"], undefined>,
 ): Outside {
   const sets = new SetCode(l3);
   const located = (variables: FunctionBody): Located => ({
