@@ -270,7 +270,6 @@ test("--defect: what its kernels need is drawn by itself; not seen is exit code 
     [["--defect", "D11", "--pti", "off"], "--defect: D11 shows with KPTI on"],
     [["--defect", "D10", "--nodes", "2"], "--defect: D10 shows with 3 nodes and more (late memory)"],
     [["--defect", "D10-growth", "--levels", "5"], "--defect: D10-growth shows with 4 levels"],
-    [["--defect", "D10", "--kasan"], "--defect: D10 shows without KASAN"],
     [["--defect", "D3", "--nodes", "1"], "--defect: D3 shows with 2 nodes and more"],
     [["--defect", "D7", "--only", "core"], "--only: D7 shows by operations on areas, modules"],
     [["--defect", "D12", "--levels", "5"], "--defect: D12 shows with 4 levels"],

@@ -75,10 +75,9 @@ export function kindsOf({ nodes, levels, pti, kasan, lateMemory: late, fullSize 
       ? [late ? { nodes, configuration: "late memory" } : { nodes }]
       : late
         ? [{ nodes: 3, configuration: "late memory" }]
-        : // Shadow of memory that comes later is not modelled.
-          [
+        : [
             ...(fullSize ? NODES_OF_FULL_SIZE : NODES).map((each) => ({ nodes: each })),
-            ...(fullSize || kasan ? [] : [{ nodes: 3, configuration: "late memory" } as const]),
+            ...(fullSize ? [] : [{ nodes: 3, configuration: "late memory" } as const]),
           ];
   return shapes.flatMap((shape) =>
     (levels === undefined ? ([4, 5] as const) : [levels]).flatMap((depth) =>

@@ -82,8 +82,6 @@ export function outOfReach(id: string, kinds: readonly Kind[]): string | undefin
   const { on, needs } = reachOf(id);
   // Of two reasons the kernel's own comes first: no number of nodes would help.
   if (on && needs !== undefined && !kinds.some((kind) => on(kind))) return `shows with ${needs}`;
-  if (configuration === "late memory" && kinds.every(({ kasan }) => kasan))
-    return "shows without KASAN, whose shadow of memory that comes later is not modelled";
   return `shows with ${countText(fewestOf(id), "node")} and more${configuration === undefined ? "" : ` (${configuration})`}`;
 }
 

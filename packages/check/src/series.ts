@@ -27,8 +27,7 @@ export function configuredKinds(kinds: readonly Kind[]): Kind[] {
   return (Object.keys(CONFIGURATIONS) as Configuration[]).flatMap((configuration) => {
     if (kinds.some((kind) => kind.configuration === configuration)) return [];
     const fewest = fewestNodes(configuration);
-    const fits = ({ kasan, levels }: Kind): boolean =>
-      configuration === "late memory" ? !kasan : configuration !== "KASAN without vmalloc" || levels === 4;
+    const fits = ({ levels }: Kind): boolean => configuration !== "KASAN without vmalloc" || levels === 4;
     const base = kinds.find((kind) => kind.configuration === undefined && kind.nodes >= fewest && fits(kind));
     return base ? [{ ...base, configuration }] : [];
   });

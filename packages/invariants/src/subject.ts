@@ -25,6 +25,8 @@ export interface CheckedKernel extends WatchedKernel {
   readonly witness?: BootWitness;
   /** Areas of modules that have a copy on each holder. */
   readonly replicatedAreas?: readonly AddressRange[];
+  /** Nodes whose memory has yet to come, or is gone. */
+  readonly offlineMemory?: ReadonlySet<NodeId>;
   /** Who keeps addresses of text. */
   readonly textUsers?: TextUsers;
   /** Sites of a patch under way: between two steps of it copies may differ there. */

@@ -6,10 +6,12 @@ import {
   isLeaf,
   isPresent,
   LARGE,
+  type NodeId,
   NONE,
   pagesBetween,
   walkTables,
 } from "@kreplica/hw-x86/api";
+import { lookup, shadowLeaves } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
 import { smallTable } from "./page-reader.js";
 import { onlyTablesAreReached } from "./reach.js";
@@ -254,5 +256,34 @@ export const TABLES: readonly Invariant<Subject>[] = [
       "the poking space's, what CR3 of any CPU names) is a page table: never free, never handed out for " +
       "anything else",
     check: onlyTablesAreReached,
+  },
+  {
+    id: "B12",
+    when: "with KASAN, from setup-arch on",
+    where: ["state"],
+    sentence:
+      "memory that is in use has shadow of its own, writable, in every holder's root; shadow of memory that has yet to " +
+      "come, or is gone, is mapped in none",
+    check(subject, verdict) {
+      const { layout, machine, entries, view, offlineMemory } = subject.kernel;
+      if (!layout.kasan || !offlineMemory || !subject.isPast("setup-arch")) return verdict.skip();
+      const isOffline = ({ node }: { readonly node: NodeId }): boolean => offlineMemory.has(node);
+      const ranges = machine.memory.ranges;
+      const wanted = new Set(
+        ranges.filter((range) => !isOffline(range)).flatMap((each) => [...shadowLeaves(layout, each)]),
+      );
+      for (const address of new Set(ranges.flatMap((each) => [...shadowLeaves(layout, each)])))
+        for (const node of view.holders) {
+          const found = lookup(entries.memory, subject.root(node), layout.levels, address);
+          if (wanted.has(address) && !(found?.present && found.writable))
+            verdict.fail(
+              `shadow at ${hex(address)} of memory in use is ${found ? "read-only" : "missing"} on node ${node}`,
+            );
+          else if (!wanted.has(address) && found)
+            verdict.fail(
+              `shadow at ${hex(address)} of memory that is not in use is frame ${found.frame} on node ${node}`,
+            );
+        }
+    },
   },
 ];

@@ -1,7 +1,7 @@
 /** What a check of the invariants is told of a booted kernel: its parts, and the exceptions its subsystems make. */
 import { bytesOf } from "@kreplica/hw-x86/api";
 import { Efi } from "@kreplica/efi";
-import { TextUsers } from "@kreplica/mm-core";
+import { MemoryHotplug, TextUsers } from "@kreplica/mm-core";
 import type { BootWitness, CheckedKernel, OtherRoot } from "@kreplica/invariants";
 import { TextPoke } from "@kreplica/text-patch";
 import { Vmalloc } from "@kreplica/vmalloc";
@@ -15,6 +15,7 @@ export function checkedKernel(parts: BootParts, witness?: BootWitness): CheckedK
   const { assembly } = parts;
   const areas = assembly.find(Vmalloc)?.areas() ?? [];
   const poke = assembly.find(TextPoke);
+  const hotplug = assembly.find(MemoryHotplug);
   const textUsers = assembly.find(TextUsers);
   return {
     ...parts,
@@ -22,6 +23,7 @@ export function checkedKernel(parts: BootParts, witness?: BootWitness): CheckedK
     ...(witness ? { witness } : {}),
     replicatedAreas: areas.filter(({ state }) => state === "replicated").map(bytesOf),
     otherRoots: rootsByNode("EFI's root", assembly.find(Efi)?.made),
+    ...(hotplug ? { offlineMemory: hotplug.offline } : {}),
     ...(textUsers ? { textUsers } : {}),
     pokingRoots: rootsByNode("the poking root", poke?.roots),
     patchedNow: poke?.underWay ?? [],

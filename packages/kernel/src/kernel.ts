@@ -188,8 +188,6 @@ function refuseContradictions(choices: BootOptions, policy: KernelPolicy, fault:
       "the node that holds the image cannot be without memory",
       "leave it out, or choose another master node",
     );
-  if (kasan && offlineMemory.length > 0)
-    fault("--kasan", "shadow of memory that is plugged in later is not modelled", "leave one of the two out");
   const unfit = policy.unfit?.(spec);
   if (unfit) fault("--policy", unfit.reason, unfit.remedy);
   const faulty = kasanFault(policy, levels, kasan !== undefined && kasan !== false);

@@ -4,9 +4,13 @@ import {
   AddressSpaces,
   directAddress,
   frameAt,
+  KERNEL_DATA,
+  lookup,
   MemoryHotplug,
   PageAllocator,
   Processes,
+  shadowLeaves,
+  shadowOf,
   SwitchMm,
 } from "@kreplica/mm-core";
 import { describe, expect, test } from "vitest";
@@ -151,7 +155,58 @@ test("a node is plugged in once, and the image's node is there from the start", 
   expect(() => hotplug(kernel).online(LATE)).toThrow(/memory of node 2 is in use already/);
   expect(() => hotplug(kernel).online(0)).toThrow(/memory of node 0 is in use already/);
   expect(() => kernelWith({ offlineMemory: [0] })).toThrow(/the node that holds the image cannot be without memory/);
-  expect(() => kernelWith({ kasan: true })).toThrow(
-    /--kasan: shadow of memory that is plugged in later is not modelled/,
-  );
+});
+
+describe.each([
+  [5, true],
+  [4, "without vmalloc"],
+] as const)("KASAN, %i levels, %s", (levels, kasan) => {
+  test("shadow comes with memory, in every root and process, and goes with it", () => {
+    const kernel = kernelWith({ kasan, levels });
+    const process = kernel.assembly.get(Processes).spawn(0)!;
+    const { first, frames } = range(kernel);
+    const edges = [first, first + frames - 1].map((frame) => shadowOf(directAddress(kernel.layout, frame)));
+    const mapped = (): unknown =>
+      edges.flatMap((address) =>
+        [...kernel.view.holders.map((node) => kernel.view.kernelRoot(node)), process.space.pgd(0)].map(
+          (root) => lookup(kernel.entries.memory, root, levels, address)?.writable,
+        ),
+      );
+    const holders = kernel.view.holders.length + 1;
+    const free = kernel.allocator.freeFrames(0) + kernel.allocator.freeFrames(1);
+    for (let round = 0; round < 2; round++) {
+      expect(mapped()).toEqual(Array(2 * holders).fill(undefined));
+      expect(hotplug(kernel).online(LATE)).toBe(true);
+      expect(mapped()).toEqual(Array(2 * holders).fill(true));
+      if (round === 1) expect(kernel.checkInvariants().violated).toEqual([]);
+      expect(hotplug(kernel).remove(LATE, 0)).toBe("done");
+      expect(mapped()).toEqual(Array(2 * holders).fill(undefined));
+      expect(kernel.checkInvariants().violated).toEqual([]);
+    }
+    expect(kernel.checkInvariants().notReached).not.toContain("B12");
+    // The memory itself is on neither; tables stay.
+    expect(free - kernel.allocator.freeFrames(0) - kernel.allocator.freeFrames(1)).toBeLessThan(8);
+  });
+
+  test("B12 tells of shadow that is missing, read-only, or left behind", () => {
+    const kernel = kernelWith({ kasan, levels });
+    const [address] = shadowLeaves(kernel.layout, range(kernel));
+    const { tables } = kernel;
+    const said = (): unknown =>
+      kernel
+        .checkInvariants()
+        .violated.filter(({ id }) => id === "B12")
+        .map(({ detail }) => /is (missing|read-only|frame)/.exec(detail)?.[1]);
+    hotplug(kernel).online(LATE);
+    const { frame } = tables.lookup(0, address!)!;
+    tables.edit((editor) => editor.protect({ start: address!, pages: 512 }, { writable: false }));
+    expect(said()).toEqual(["read-only"]);
+    tables.edit((editor) => editor.unmap(address!, 2));
+    expect(said()).toEqual(["missing"]);
+    tables.edit((editor) => editor.map(address!, { ...KERNEL_DATA, global: true, frame, level: 2 }));
+    expect(said()).toEqual([]);
+    hotplug(kernel).remove(LATE, 0);
+    tables.edit((editor) => editor.map(address!, { ...KERNEL_DATA, global: true, frame, level: 2 }));
+    expect(said()).toEqual(["frame"]);
+  });
 });

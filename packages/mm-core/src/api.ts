@@ -35,6 +35,7 @@ export { type ReplicaTraffic, type RunObserver, type StoreObserver, TableMemory 
 export { entryValue, frameAt, lookup, pageWithin, tableAt, walk, type WalkEnd } from "./tables/walk.js";
 export * from "./boot/boot-api.js";
 export { type ChooseHolders, policy, type Policy } from "./boot/policy.js";
+export { shadowLeaves } from "./boot/kasan.js";
 export { BuildContext } from "./boot/build-context-api.js";
 export type { CpuUnits } from "./boot/cpu-areas.js";
 export { brkRoom } from "./boot/direct-map.js";

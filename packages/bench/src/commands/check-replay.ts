@@ -126,8 +126,6 @@ function faultsIn({
     );
   if (configuration !== undefined && memoryless === 1)
     fault("memoryless", "configuration says what is not as usual", "remove it");
-  if (kasan && (configuration === "late memory" || memoryless === 1))
-    fault("kasan", "shadow of memory that comes later is not modelled", "write false");
   const contradiction = chosen && kasanFault(chosen, levels, kasan ?? false);
   if (contradiction) fault("kasan", contradiction.reason, "write false, or 4 levels");
   for (const [index, operation] of operations.entries())

@@ -4,8 +4,9 @@
  *
  * Memory, image and cpu_entry_area get shadow of their own; what no object ever lies in shares one read-only page of
  * zeroes, through one chain of tables that all say the same; shadow of vmalloc and modules comes with their areas
- * (packages/vmalloc), but the tables its top-level entries point to are made now, before any PGD copies them. Without
- * CONFIG_KASAN_VMALLOC modules alone have such shadow, and all of vmalloc's is that page of zeroes.
+ * (packages/vmalloc), that of memory that is plugged in with it, but the tables its top-level entries point to are made
+ * now, before any PGD copies them. Without CONFIG_KASAN_VMALLOC modules alone have such shadow, and all of vmalloc's is
+ * that page of zeroes.
  *
  *   4 levels  ffffec0000000000 .. fffffbffffffffff  16 TiB, PGD slots 472 to 503, shared by all nodes as they are
  *   5 levels  ffdffc0000000000 .. fffffbffffffffff  8 PiB; the last of it under the PGD slot whose P4D page each node has for itself
@@ -40,7 +41,7 @@ import type { BuildContext } from "./build-context-api.js";
 import { install, newTable, reach } from "./early-map.js";
 import { invariant, MmError } from "../errors.js";
 import { shadowOf } from "../image/kasan-range.js";
-import { FIXED, imageAddress } from "../image/layout.js";
+import { directAddress, FIXED, imageAddress } from "../image/layout.js";
 import type { KernelLayout } from "../image/kernel-layout-api.js";
 import { KERNEL_DATA, leafEntry, TABLE_BITS } from "../tables/protection.js";
 import { walk } from "../tables/walk.js";
@@ -51,6 +52,18 @@ export interface ShadowMade {
   readonly frames: number;
   /** Tables set aside below top-level entries for vmalloc. */
   readonly prepared: number;
+}
+
+/**
+ * First addresses of the 2 MiB leaves that shadow a range of memory, each 16 MiB: whole ones, so that ranges share
+ * some.
+ */
+export function* shadowLeaves(
+  layout: KernelLayout,
+  { first, frames }: { readonly first: Frame; readonly frames: number },
+): Generator<bigint> {
+  const end = shadowOf(directAddress(layout, first + frames));
+  for (let at = alignDown(shadowOf(directAddress(layout, first)), LARGE); at < end; at += LARGE) yield at;
 }
 
 /**
@@ -78,9 +91,7 @@ export function buildKasanShadow(context: BuildContext, root: Frame, cpuAreaPage
   const protection = { ...KERNEL_DATA, global: !layout.pti };
   for (const { node, first, frames: count } of machine.memory.ranges) {
     if (context.offline.has(node)) continue;
-    const start = shadowOf(layout.pageOffset + (BigInt(first) << 12n)) & ~(LARGE - 1n);
-    const end = shadowOf(layout.pageOffset + (BigInt(first + count) << 12n));
-    for (let at = start; at < end; at += LARGE) {
+    for (const at of shadowLeaves(layout, { first, frames: count })) {
       // Two nodes may meet within what one leaf shadows.
       if (mapped(at)) continue;
       install(
@@ -146,7 +157,10 @@ function zeroTheRest(context: BuildContext, root: Frame): void {
     }
     return (chain[level] = table);
   };
-  for (const range of holes(layout)) {
+  const offline = context.machine.memory.ranges
+    .filter(({ node }) => context.offline.has(node))
+    .flatMap((range) => [...shadowLeaves(layout, range)].map((start) => ({ start, end: start + LARGE - 1n })));
+  for (const range of holes(layout, offline)) {
     const end = endOf(range);
     walkTables<Frame>(layout.levels, range, root, (table, level, index, base) => {
       const lo = entries.low(table, index);
@@ -164,16 +178,22 @@ function zeroTheRest(context: BuildContext, root: Frame): void {
   }
 }
 
-/** The shadow without what comes late: vmalloc's, if it has any, and the modules'. */
-function holes(layout: KernelLayout): PageRange[] {
+/**
+ * The shadow without what comes late: vmalloc's, if it has any, the modules', and that of memory.
+ * @param offline in order of address, first and last byte of each
+ */
+function holes(layout: KernelLayout, offline: readonly AddressRange[]): PageRange[] {
   const { start, end, vmalloc } = layout.kasan!;
   const late = [
+    ...offline,
     ...(vmalloc ? [{ start: shadowOf(layout.vmallocStart), end: shadowOf(layout.vmallocEnd) }] : []),
     { start: shadowOf(FIXED.modulesStart), end: shadowOf(FIXED.modulesEnd - 1n) },
   ];
   const found: PageRange[] = [];
   let from = start;
   for (const each of late) {
+    // Nodes whose memory comes late may share a leaf.
+    if (each.end < from) continue;
     found.push(pagesBetween(from, each.start & ~(PAGE - 1n)));
     from = (each.end | (PAGE - 1n)) + 1n;
   }

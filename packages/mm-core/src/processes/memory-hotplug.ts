@@ -1,14 +1,15 @@
 /**
- * A node's memory plugged in while the kernel runs: page descriptors and direct map for it, in every root and in every
- * process that is alive, then its frames for everybody. And taken away again, in the reverse order: nobody has its
- * frames, then nobody maps them, then nobody's TLB does, and only then its descriptors go.
+ * A node's memory plugged in while the kernel runs: page descriptors, direct map and KASAN's shadow for it, in every
+ * root and in every process that is alive, then its frames for everybody. And taken away again, in the reverse order:
+ * nobody has its frames, then nobody maps them, then nobody's TLB does, and only then its descriptors go.
  *
  * A direct map that grows past a top-level slot is where per-node PGDs differ from one: Linux copies the new slot to
  * every PGD on pgd_list, and init_mm's clones are not on it (defect D10 of the series). Here KernelTables reaches every
  * root of init_mm, and each address space takes over what its holders' roots have. Who holds copies was decided at boot
  * and stays: the node goes on using its nearest. Source: Documentation/mm/memory-model.rst;
  * Documentation/admin-guide/mm/memory-hotplug.rst; sync_global_pgds for which PGDs must follow. Memory that goes leaves
- * top-level slots alone, as Linux does since 4.2: no PGD has to be told.
+ * top-level slots alone, as Linux does since 4.2: no PGD has to be told. Of KASAN, mm/kasan/shadow.c kasan_mem_notifier
+ * of 6.5; shadow comes in 2 MiB leaves here as at boot, in Linux in single pages.
  */
 import { inject, injectable } from "@kreplica/di";
 import {
@@ -26,6 +27,7 @@ import {
   PAGE_BYTES,
 } from "@kreplica/hw-x86/api";
 import { AddressSpaces } from "./address-space-api.js";
+import { shadowLeaves } from "../boot/kasan.js";
 import { descriptorRange, LEAF_DESCRIBES, leavesOf } from "../boot/direct-map.js";
 import { invariant } from "../errors.js";
 import { DESCRIPTOR_BYTES, descriptorAddress, directAddress } from "../image/layout.js";
@@ -61,6 +63,8 @@ export class DirectMapHotplug implements MemoryHotplug {
   readonly descriptorFaults: DescriptorFault[] = [];
   /** Nodes whose memory came while the kernel ran, each with what memblock keeps in its count: set aside at boot. */
   private readonly added = new Map<NodeId, number>();
+  /** First addresses of the leaves of shadow that came with the memory of each. */
+  private readonly shadows = new Map<NodeId, readonly bigint[]>();
   private readonly migration: PageMigration;
 
   constructor(
@@ -83,12 +87,10 @@ export class DirectMapHotplug implements MemoryHotplug {
 
   online(node: NodeId, cpu: CpuId = this.cpus.current): boolean {
     invariant(this.offline.has(node), `memory of node ${node} is in use already, or there is none`);
-    invariant(
-      this.layout.kasan === undefined,
-      "memory that comes late would need shadow, which this model does not give it",
-    );
     const ranges = this.machine.memory.ranges.filter((range) => range.node === node);
     const blocks: Frame[] = [];
+    const shadow: bigint[] = [];
+    const [holder] = this.view.holders;
     const protection = { ...KERNEL_DATA, global: !this.layout.pti };
     const done = this.tables.edit((editor) =>
       editor.together(() => {
@@ -105,6 +107,15 @@ export class DirectMapHotplug implements MemoryHotplug {
           for (const { frame, level } of leavesOf(range)) {
             if (!editor.map(directAddress(this.layout, frame), { ...protection, frame, level })) return false;
           }
+          for (const address of this.shadowOf(range)) {
+            // Another node's memory may have brought it.
+            if (this.tables.lookup(holder!, address)) continue;
+            const block = this.allocator.allocate(node, LARGE_ORDER, { purpose: "kernel", zero: true });
+            if (block === NONE) return false;
+            blocks.push(block);
+            if (!editor.map(address, { ...protection, frame: block, level: 2 })) return false;
+            shadow.push(address);
+          }
         }
         return true;
       }),
@@ -120,6 +131,7 @@ export class DirectMapHotplug implements MemoryHotplug {
       for (const { first, frames } of this.usable(range)) this.allocator.donate(first, frames);
     this.offline.delete(node);
     this.added.set(node, this.unmovable(node));
+    this.shadows.set(node, shadow);
     this.view.memoryAdded?.(node);
     return true;
   }
@@ -135,6 +147,10 @@ export class DirectMapHotplug implements MemoryHotplug {
     const blocks: Frame[] = [];
     this.tables.edit((editor) => {
       const [holder] = this.view.holders;
+      for (const address of this.takeShadow(node)) {
+        blocks.push(this.tables.lookup(holder!, address)!.frame);
+        editor.unmap(address, 2);
+      }
       for (const range of ranges) {
         const { first, leaves } = descriptorRange(range);
         for (let leaf = 0; leaf < leaves; leaf++) {
@@ -171,6 +187,24 @@ export class DirectMapHotplug implements MemoryHotplug {
         this.machine.memory.write32(core.lastFrame, Number(address & 0xfffn) / 4 + 1, range.node << NODE_SHIFT);
       else this.descriptorFaults.push({ cpu, frame, address });
     }
+  }
+
+  private shadowOf(range: FrameRange): readonly bigint[] {
+    return this.layout.kasan ? [...shadowLeaves(this.layout, range)] : [];
+  }
+
+  /** Leaves of shadow that go with a node's memory: what other memory needs is that node's from now on. */
+  private takeShadow(node: NodeId): readonly bigint[] {
+    const goes: bigint[] = [];
+    for (const address of this.shadows.get(node)!) {
+      const other = this.machine.memory.ranges.find(
+        (range) => range.node !== node && this.added.has(range.node) && this.shadowOf(range).includes(address),
+      );
+      if (other) this.shadows.set(other.node, [...this.shadows.get(other.node)!, address]);
+      else goes.push(address);
+    }
+    this.shadows.delete(node);
+    return goes;
   }
 
   private unmovable(node: NodeId): number {

@@ -82,6 +82,10 @@ function wanted(kernel: TestKernel, address: bigint, late: "vmalloc too" | "modu
     const unit = (at: bigint): bigint => at / each.unit;
     if (unit(address) >= unit(each.start) && unit(address) <= unit(each.end - 1n)) return "either";
   }
+  // Memory that comes brings whole leaves.
+  for (const { start, end } of owners(kernel).slice(0, offline.length === 0 ? 0 : nodes.length))
+    if (address / LEAF_COVERS >= start / LEAF_COVERS && address / LEAF_COVERS <= (end - 1n) / LEAF_COVERS)
+      return "nothing yet";
   const unit = (at: bigint): bigint => at / PAGE_COVERS;
   const inside = (start: bigint, last: bigint): boolean => unit(address) >= unit(start) && unit(address) <= unit(last);
   if (late === "vmalloc too" && inside(layout.vmallocStart, layout.vmallocEnd)) return "nothing yet";
