@@ -333,7 +333,7 @@ export class SparseMemory implements PhysMemory {
 
   /**
    * Goes on in another buffer, where others read pages as well: from a byte on, for {@link roomForPages} bytes. When
-   * that is full it goes on elsewhere: {@link buffer} says so.
+   * that is full it goes on elsewhere: {@link SparseMemory.buffer} says so.
    */
   moveTo(buffer: ArrayBuffer, at: number): void {
     this.moves++;
