@@ -11,20 +11,14 @@ import { unzstd } from "@kreplica/inputs/zstd";
 import { missingTables, readPages, readSymbolList } from "@kreplica/kernel-files";
 import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
-import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
 import { readRecordedTables } from "../src/inputs/recorded-tables.js";
+import { debianKernel } from "./debian-kernel.js";
 import { storedZstd } from "./fixtures/zstd-stored.js";
 import { invoke } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-nothing-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-const kernel = ((): string | undefined => {
-  try {
-    return (fetchKernel() as { vmlinuz: string }).vmlinuz;
-  } catch {
-    return undefined;
-  }
-})();
+const kernel = debianKernel();
 
 describe("tables --from", () => {
   const shipped = readRecordedTables(dataFile("tables/p4"));

@@ -9,21 +9,15 @@ import { join } from "node:path";
 import { dataFile } from "@kreplica/recordings";
 import { Command } from "commander";
 import { afterAll, describe, expect, test } from "vitest";
-import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
 import { isNumberOption } from "../src/commands/values.js";
 import { SweepFolder } from "../src/sweep/folder.js";
+import { debianKernel } from "./debian-kernel.js";
 import { invoke, registered } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-rules-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const kernel = ((): string | undefined => {
-  try {
-    return (fetchKernel() as { vmlinuz: string }).vmlinuz;
-  } catch {
-    return undefined;
-  }
-})();
+const kernel = debianKernel();
 const object = ((): string | undefined => {
   if (spawnSync("clang", ["--version"]).status !== 0) return undefined;
   writeFileSync(

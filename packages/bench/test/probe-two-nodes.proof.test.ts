@@ -10,22 +10,16 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Measurement, measurementFromProgram } from "@kreplica/machines";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
 import { loadMachine } from "../src/inputs/machine/load.js";
 import { rootArchive } from "../src/record/root-archive.js";
+import { debianKernel } from "./debian-kernel.js";
 import { faultsOf } from "./documents/validator.js";
 import { invoke } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-probe-nodes-"));
 const at = (name: string): string => join(folder, name);
 const has = (program: string): boolean => spawnSync(program, ["--version"]).status === 0;
-const kernel = ((): string | undefined => {
-  try {
-    return (fetchKernel() as { vmlinuz: string }).vmlinuz;
-  } catch {
-    return undefined;
-  }
-})();
+const kernel = debianKernel();
 const able = kernel !== undefined && ["qemu-system-x86_64", "gcc"].every(has);
 /** Three times what the pairs take alone. */
 const SECONDS = 26;

@@ -10,22 +10,16 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { checkTrace, cutTrace } from "@kreplica/trace";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
 import { traceFile } from "../src/inputs/trace-file.js";
 import { rootArchive } from "../src/record/root-archive.js";
 import { buildCommand, type TestedCommand } from "./cli.js";
+import { debianKernel } from "./debian-kernel.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-record-proof-"));
 const at = (name: string): string => join(folder, name);
 const recorder = fileURLToPath(new URL("../recorder", import.meta.url));
 const has = (program: string): boolean => spawnSync(program, ["--version"]).status === 0;
-const kernel = ((): string | undefined => {
-  try {
-    return (fetchKernel() as { vmlinuz: string }).vmlinuz;
-  } catch {
-    return undefined;
-  }
-})();
+const kernel = debianKernel();
 const missing = [
   ...(kernel === undefined ? ["Debian's kernel"] : []),
   ...["qemu-system-x86_64", "gcc", "zstd"].filter((program) => !has(program)),

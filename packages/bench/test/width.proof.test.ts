@@ -10,18 +10,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
-import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
+import { debianKernel } from "./debian-kernel.js";
 import { invoke, registered } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-widths-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-const kernel = ((): string | undefined => {
-  try {
-    return (fetchKernel() as { vmlinuz: string }).vmlinuz;
-  } catch {
-    return undefined;
-  }
-})();
+const kernel = debianKernel();
 const objects = ((): readonly string[] => {
   if (spawnSync("clang", ["--version"]).status !== 0) return [];
   const programs = join(import.meta.dirname, "../../bpf/test/programs");

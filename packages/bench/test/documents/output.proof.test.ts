@@ -7,21 +7,15 @@ import { join } from "node:path";
 import { presets } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
-import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
 import { SCHEMAS } from "../../src/report/documents/documents.js";
+import { debianKernel } from "../debian-kernel.js";
 import { invoke, registered } from "../invoke.js";
 import { faultsOf } from "./validator.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-documents-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const kernel = ((): string | undefined => {
-  try {
-    return (fetchKernel() as { vmlinuz: string }).vmlinuz;
-  } catch {
-    return undefined;
-  }
-})();
+const kernel = debianKernel();
 const object = ((): string | undefined => {
   if (spawnSync("clang", ["--version"]).status !== 0) return undefined;
   const programs = join(import.meta.dirname, "../../../bpf/test/programs");
