@@ -315,6 +315,7 @@ function costsText({ costs }: MachineSpec, screen: Screen): string {
     range(number),
     mark(number),
   ];
+  const rowIf = (name: string, number: Sourced | undefined): string[][] => (number ? [row(name, number)] : []);
   return (
     heading("Costs", "share: the part of a miss that the core does not hide", screen) +
     renderTable(
@@ -330,21 +331,13 @@ function costsText({ costs }: MachineSpec, screen: Screen): string {
           ? [
               row("jumps the front end foresees", costs.frontEnd.targets),
               row("lines it has under way at once", costs.frontEnd.lines),
-              ...(costs.frontEnd.straightLines
-                ? [row("of these straight on, unforeseen", costs.frontEnd.straightLines)]
-                : []),
-              ...(costs.frontEnd.restartCycles
-                ? [row("cycles to start anew behind another", costs.frontEnd.restartCycles)]
-                : []),
-              ...(costs.frontEnd.missCycles
-                ? [row("cycles of a fetch beyond a load's", costs.frontEnd.missCycles)]
-                : []),
+              ...rowIf("of these straight on, unforeseen", costs.frontEnd.straightLines),
+              ...rowIf("cycles to start anew behind another", costs.frontEnd.restartCycles),
+              ...rowIf("cycles of a fetch beyond a load's", costs.frontEnd.missCycles),
             ]
           : [
               ["lines fetched ahead on an L1I miss", `${costs.prefetchLines}`, "", ""],
-              ...(costs.prefetchHiddenCycles
-                ? [row("cycles of theirs over when first fetched", costs.prefetchHiddenCycles)]
-                : []),
+              ...rowIf("cycles of theirs over when first fetched", costs.prefetchHiddenCycles),
             ]),
       ],
       screen,

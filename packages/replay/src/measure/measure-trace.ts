@@ -196,9 +196,10 @@ function measured(
     return policies.map((choice) => common.with({ policy: policyOf(choice) }));
   };
   const runs = elsewhere.map((there) => runElsewhere(recording, there, kernelsAt(there)));
-  const demand = kernelsAt(where).map((each) =>
-    job.demand === true && onDemand(each.policy) ? demandRuns(recording, where, each) : undefined,
-  );
+  const demand =
+    job.demand === true
+      ? kernelsAt(where).map((each) => (onDemand(each.policy) ? demandRuns(recording, where, each) : undefined))
+      : [];
   return measurements.map((each, nth) => ({
     ...each,
     elsewhere: each.unaligned ? [] : runs.map((run) => run[nth]!),

@@ -39,11 +39,10 @@ const MOST_BYTES = 1 << 29;
 /** Longest chain that is walked once before it is counted: a million lines. */
 const MOST_WARMED = 64 << 20;
 /**
- * Lines that are counted at most of a chain that is walked once before: all, since a front end that runs ahead brings
- * lines that are come to later in the lap; and of one that no cache holds, where every line is like every other.
+ * Lines that are counted at most of a chain that is not walked before: each is like every other. Of one that is, all
+ * are, since a front end that runs ahead brings lines that are come to later in the lap.
  */
-const MOST_COUNTED = MOST_WARMED / LINE;
-const MOST_OUTLIVED = 1 << 16;
+const MOST_COUNTED = 1 << 16;
 
 /** Instructions of a line: as many no-ops as the program writes, and the jump. */
 const instructionsOf = (runLines: number): number => (runLines === 1 ? 4 : 12) + 1;
@@ -107,8 +106,8 @@ export function walkChain(spec: MachineSpec, cell: WalkedCell, seed: number): Mo
     if (fault !== 0) throw new Error(`a chain's page is not mapped: ${address.toString(16)}`);
   };
   const lines = cell.bytes / LINE;
-  const untold = outlivesCaches(spec, cell) || cell.bytes > MOST_WARMED;
-  const counted = Math.min(lines, untold ? MOST_OUTLIVED : MOST_COUNTED);
+  const isWarmed = !outlivesCaches(spec, cell) && cell.bytes <= MOST_WARMED;
+  const counted = isWarmed ? lines : Math.min(lines, MOST_COUNTED);
   const ahead = isText ? frontEndOf(cpu) : undefined;
   ahead?.runPlain(instructionsOf(cell.runLines));
   let group = 0;
@@ -119,8 +118,8 @@ export function walkChain(spec: MachineSpec, cell: WalkedCell, seed: number): Mo
       group = next[group]!;
     }
   };
-  if (untold) for (let page = 0; page < cell.bytes; page += small ? PAGE_BYTES : LARGE_BYTES) touch(VIRTUAL + page);
-  else walk(lines);
+  if (isWarmed) walk(lines);
+  else for (let page = 0; page < cell.bytes; page += small ? PAGE_BYTES : LARGE_BYTES) touch(VIRTUAL + page);
   if (cell.cache === "cold") machine.flushCaches();
   const before = counters.snapshot(id);
   const restarts = ahead?.restarts ?? 0;

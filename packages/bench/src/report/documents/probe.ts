@@ -1,6 +1,5 @@
 /** What `kreplica probe --json` prints: a measurement, or with --check that measurement against the model. */
-import { PAGE_BYTES } from "@kreplica/hw-x86/api";
-import type { MachineSpec } from "@kreplica/hw-x86/api";
+import { type MachineSpec, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { MeasuredCell, Measurement } from "@kreplica/machines";
 import { walkChain, type WalkedCell, whyNotWalked } from "@kreplica/replay";
 
