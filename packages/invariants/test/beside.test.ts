@@ -1,6 +1,7 @@
 /**
- * What a row must pass over, though it looks odd: entries that are absent and still say something, frames behind a leaf,
- * tables that one half lacks. Each beside the fault that it must not hide. And what a witness makes of what it sees.
+ * What a row must pass over, though it looks odd: entries that are absent and still say something, frames behind a
+ * leaf, tables that one half lacks. Each beside the fault that it must not hide. And what a witness makes of what it
+ * sees.
  */
 import { type Frame, hex, LARGE, PAGE } from "@kreplica/hw-x86/api";
 import { type BootStep, directAddress, type ReplicaView, walk } from "@kreplica/mm-core/api";

@@ -271,7 +271,7 @@ class Verifier implements Walk {
       this.shownLine = undefined;
       if (this.request.log) this.log.push("", `from ${other.from} to ${other.at}: ${stateText(this.state, this.maps)}`);
     }
-    const stackBytes = this.flow.functions.map((start) => Math.ceil(-(this.deepest.get(start) ?? 0) / 8) * 8);
+    const stackBytes = this.flow.functions.map((start) => 8 * Math.ceil(0 - (this.deepest.get(start) ?? 0) / 8));
     this.checkStackDepth(stackBytes);
     if (this.request.log) this.log.push(summaryLine(count));
     return {
