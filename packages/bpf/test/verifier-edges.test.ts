@@ -63,7 +63,10 @@ describe("what lies before the walk", () => {
     ["r0 = 0; call pc-3; exit", "0: a call leads to -1, where no instruction begins"],
     ["r0 = 0; call pc+1; r0 = 1 ll; exit", "3: a call leads to 3, where no instruction begins"],
     ["r0 = 0", "0: the last instruction of a function is neither exit nor jump"],
-    ["call f; exit; f: r0 = 0; call g; g: r0 = 0; exit", "3: the last instruction of a function is neither exit nor jump"],
+    [
+      "call f; exit; f: r0 = 0; call g; g: r0 = 0; exit",
+      "3: the last instruction of a function is neither exit nor jump",
+    ],
     ["r0 = 0; exit; r0 = 1; exit", "2: unreachable insn 2"],
     ["r0 = 0; exit; r0 = 1 ll; exit", "2: unreachable insn 2"],
     ["r0 = 1; r0 /= 0; exit", "1: div by zero"],
@@ -79,10 +82,19 @@ describe("what lies before the walk", () => {
   ]);
 
   test("a program may be a million slots long, and no slot more", () => {
-    const code = (length: number) => ({ length, opcode: [], dst: [], src: [], imm: [], offset: [] }) as unknown as Parameters<typeof analyseFlow>[0];
+    const code = (length: number) =>
+      ({ length, opcode: [], dst: [], src: [], imm: [], offset: [] }) as unknown as Parameters<typeof analyseFlow>[0];
     const stop = (length: number): string => {
       try {
-        analyseFlow(code(length), () => { throw new Error("looked at"); }, (kind, at, detail) => { throw new Error(`${kind} ${at} ${detail}`); });
+        analyseFlow(
+          code(length),
+          () => {
+            throw new Error("looked at");
+          },
+          (kind, at, detail) => {
+            throw new Error(`${kind} ${at} ${detail}`);
+          },
+        );
       } catch (error) {
         return (error as Error).message;
       }
@@ -94,7 +106,13 @@ describe("what lies before the walk", () => {
 
   test("functions begin where calls lead; paths meet where jumps lead and behind them", () => {
     const code = assemble("r0 = 1 ll; if r0 == 2 goto a; call f; a: exit; f: r0 = 0; goto b; b: exit");
-    const flow = analyseFlow(code, () => true, () => { throw new Error("refused"); });
+    const flow = analyseFlow(
+      code,
+      () => true,
+      () => {
+        throw new Error("refused");
+      },
+    );
     expect(flow.functions).toEqual([0, 5]);
     expect(Array.from({ length: 8 }, (_, slot) => flow.functionOf(slot))).toEqual([0, 0, 0, 0, 0, 5, 5, 5]);
     expect([...flow.meets]).toEqual([0, 0, 1, 1, 1, 1, 0, 1]);
@@ -116,39 +134,88 @@ describe("the stack", () => {
   rows([
     ["*(u64 *)(r10 - 512) = 1; r0 = *(u64 *)(r10 - 512); exit", "accepted"],
     ["*(u8 *)(r10 - 1) = 1; r0 = *(u8 *)(r10 - 1); exit", "accepted"],
-    ["*(u8 *)(r10 - 513) = 1; r0 = 0; exit", "0: invalid stack access through R10, off=-513 size=1: the stack is fp-512 to fp-1"],
-    ["*(u16 *)(r10 - 1) = 1; r0 = 0; exit", "0: invalid stack access through R10, off=-1 size=2: the stack is fp-512 to fp-1"],
+    [
+      "*(u8 *)(r10 - 513) = 1; r0 = 0; exit",
+      "0: invalid stack access through R10, off=-513 size=1: the stack is fp-512 to fp-1",
+    ],
+    [
+      "*(u16 *)(r10 - 1) = 1; r0 = 0; exit",
+      "0: invalid stack access through R10, off=-1 size=2: the stack is fp-512 to fp-1",
+    ],
     ["*(u32 *)(r10 - 6) = 1; r0 = 0; exit", "0: misaligned stack access off -6 size 4"],
     ["*(u64 *)(r10 - 8) = 1; r0 = *(u16 *)(r10 - 5); exit", "1: misaligned stack access off -5 size 2"],
-    ["*(u32 *)(r10 - 8) = 1; r0 = *(u64 *)(r10 - 8); exit", "1: invalid read from stack off -8+4 size 8: never written"],
-    ["*(u32 *)(r10 - 4) = 1; r0 = *(u32 *)(r10 - 8); exit", "1: invalid read from stack off -8+0 size 4: never written"],
+    [
+      "*(u32 *)(r10 - 8) = 1; r0 = *(u64 *)(r10 - 8); exit",
+      "1: invalid read from stack off -8+4 size 8: never written",
+    ],
+    [
+      "*(u32 *)(r10 - 4) = 1; r0 = *(u32 *)(r10 - 8); exit",
+      "1: invalid read from stack off -8+0 size 4: never written",
+    ],
     [`*(u64 *)(r10 - 8) = 0; ${variable(7, 8)}; r0 = *(u8 *)(r3 + 0); exit`, "accepted"],
-    [`*(u64 *)(r10 - 8) = 0; ${variable(7, 8)}; r0 = *(u16 *)(r3 + 0); exit`, "6: invalid stack access through R3, off=-8 size=2: the stack is fp-512 to fp-1"],
+    [
+      `*(u64 *)(r10 - 8) = 0; ${variable(7, 8)}; r0 = *(u16 *)(r3 + 0); exit`,
+      "6: invalid stack access through R3, off=-8 size=2: the stack is fp-512 to fp-1",
+    ],
     [`*(u64 *)(r10 - 8) = 0; ${variable(3, 8)}; r0 = *(u16 *)(r3 + 1); exit`, "accepted"],
     [`${variable(8, 512)}; *(u64 *)(r3 + 0) = 1; r0 = 0; exit`, "accepted"],
-    [`${variable(8, 513)}; *(u8 *)(r3 + 0) = 1; r0 = 0; exit`, "5: invalid stack access through R3, off=-513 size=1: the stack is fp-512 to fp-1"],
-    [`*(u64 *)(r10 - 8) = r1; ${variable(7, 8)}; r0 = *(u8 *)(r3 + 0); exit`, "6: R3 would read parts of a spilled ctx", "raw_tracepoint", unprivileged],
+    [
+      `${variable(8, 513)}; *(u8 *)(r3 + 0) = 1; r0 = 0; exit`,
+      "5: invalid stack access through R3, off=-513 size=1: the stack is fp-512 to fp-1",
+    ],
+    [
+      `*(u64 *)(r10 - 8) = r1; ${variable(7, 8)}; r0 = *(u8 *)(r3 + 0); exit`,
+      "6: R3 would read parts of a spilled ctx",
+      "raw_tracepoint",
+      unprivileged,
+    ],
     [`*(u64 *)(r10 - 8) = r1; ${variable(7, 8)}; r0 = *(u8 *)(r3 + 0); exit`, "accepted"],
     [`${variable(8, 16)}; *(u64 *)(r3 + 0) = r1; r0 = 0; exit`, "5: a ctx cannot be stored at a variable stack offset"],
     ["*(u32 *)(r10 - 8) = r1; r0 = 0; exit", "0: invalid size of register spill: 4 bytes of a ctx"],
-    ["*(u64 *)(r10 - 8) = r1; r0 = *(u32 *)(r10 - 4); exit", "1: invalid size of register fill: 4 bytes of a spilled ctx"],
+    [
+      "*(u64 *)(r10 - 8) = r1; r0 = *(u32 *)(r10 - 4); exit",
+      "1: invalid size of register fill: 4 bytes of a spilled ctx",
+    ],
     ["*(u64 *)(r10 - 8) = r1; *(u8 *)(r10 - 8) = 0; r0 = *(u64 *)(r10 - 8); exit", "accepted"],
-    ["*(u64 *)(r10 - 8) = r1; *(u8 *)(r10 - 8) = 0; r2 = *(u64 *)(r10 - 8); r0 = *(u64 *)(r2 + 0); exit", "3: R2 invalid mem access 'scalar'"],
-    ["*(u64 *)(r10 - 8) = r1; *(u32 *)(r10 - 4) = 0; r0 = 0; exit", "1: attempt to corrupt spilled pointer on stack at fp-4", "raw_tracepoint", unprivileged],
+    [
+      "*(u64 *)(r10 - 8) = r1; *(u8 *)(r10 - 8) = 0; r2 = *(u64 *)(r10 - 8); r0 = *(u64 *)(r2 + 0); exit",
+      "3: R2 invalid mem access 'scalar'",
+    ],
+    [
+      "*(u64 *)(r10 - 8) = r1; *(u32 *)(r10 - 4) = 0; r0 = 0; exit",
+      "1: attempt to corrupt spilled pointer on stack at fp-4",
+      "raw_tracepoint",
+      unprivileged,
+    ],
     ["*(u64 *)(r10 - 8) = r1; *(u64 *)(r10 - 8) = 0; r0 = 0; exit", "accepted", "raw_tracepoint", unprivileged],
     ["*(u64 *)(r10 - 8) = r1; *(u32 *)(r10 - 12) = 0; r0 = 0; exit", "accepted", "raw_tracepoint", unprivileged],
-    ["r1 = r10; r1 += -8; call f; exit; f: *(u64 *)(r1 + 0) = r10; r0 = 0; exit", "4: cannot spill a pointer to this stack into the caller's"],
+    [
+      "r1 = r10; r1 += -8; call f; exit; f: *(u64 *)(r1 + 0) = r10; r0 = 0; exit",
+      "4: cannot spill a pointer to this stack into the caller's",
+    ],
     ["r1 = r10; r1 += -8; call f; r0 = 0; exit; f: *(u64 *)(r1 + 0) = r1; r0 = 0; exit", "accepted"],
     ["*(u64 *)(r10 - 8) = r10; r0 = 0; exit", "accepted"],
     ["call f; exit; f: r0 = r10; exit", "3: cannot return stack pointer to the caller"],
     // A function's 256 bytes and its caller's come to 512, one slot more is rounded up to 32.
     ["*(u64 *)(r10 - 256) = 0; call f; exit; f: *(u64 *)(r10 - 256) = 0; r0 = 0; exit", "accepted"],
-    ["*(u64 *)(r10 - 256) = 0; call f; exit; f: *(u64 *)(r10 - 264) = 0; r0 = 0; exit", "0: combined stack size of the call chain is 544. Too large, 512 at most"],
+    [
+      "*(u64 *)(r10 - 256) = 0; call f; exit; f: *(u64 *)(r10 - 264) = 0; r0 = 0; exit",
+      "0: combined stack size of the call chain is 544. Too large, 512 at most",
+    ],
     ["*(u64 *)(r10 - 480) = 0; call f; exit; f: r0 = 0; exit", "accepted"],
-    ["*(u64 *)(r10 - 488) = 0; call f; exit; f: r0 = 0; exit", "0: combined stack size of the call chain is 544. Too large, 512 at most"],
+    [
+      "*(u64 *)(r10 - 488) = 0; call f; exit; f: r0 = 0; exit",
+      "0: combined stack size of the call chain is 544. Too large, 512 at most",
+    ],
     // The deepest of the functions called counts, not all of them.
-    ["call f; call g; exit; f: *(u64 *)(r10 - 480) = 0; r0 = 0; exit; g: *(u64 *)(r10 - 320) = 0; r0 = 0; exit", "accepted"],
-    ["call f; exit; f: call g; exit; g: *(u64 *)(r10 - 480) = 0; r0 = 0; exit", "0: combined stack size of the call chain is 544. Too large, 512 at most"],
+    [
+      "call f; call g; exit; f: *(u64 *)(r10 - 480) = 0; r0 = 0; exit; g: *(u64 *)(r10 - 320) = 0; r0 = 0; exit",
+      "accepted",
+    ],
+    [
+      "call f; exit; f: call g; exit; g: *(u64 *)(r10 - 480) = 0; r0 = 0; exit",
+      "0: combined stack size of the call chain is 544. Too large, 512 at most",
+    ],
     ["f: call f; exit", "0: the call stack of 9 frames is too deep, 8 at most"],
   ]);
 
@@ -163,7 +230,10 @@ describe("the stack", () => {
     const { functions, stackBytes } = verified(
       "*(u8 *)(r10 - 9) = 0; r1 = r10; r1 += -40; call f; exit; f: *(u64 *)(r1 + 0) = 1; *(u64 *)(r10 - 8) = 1; r0 = 0; exit",
     );
-    expect([functions, stackBytes]).toEqual([[0, 5], [40, 8]]);
+    expect([functions, stackBytes]).toEqual([
+      [0, 5],
+      [40, 8],
+    ]);
     expect(verified("r0 = 0; exit").stackBytes).toEqual([0]);
   });
 });
@@ -175,37 +245,98 @@ describe("values of maps, records, packets", () => {
     [`${lookup}; r1 = *(u8 *)(r0 + 16); ${end}`, "7: invalid access to map_value, R0 size=16 off=16 size=1"],
     [`${lookup}; *(u8 *)(r0 + 16) = 1; ${end}`, "7: invalid access to map_value, R0 size=16 off=16 size=1"],
     [`${lookup}; r1 = *(u8 *)(r0 - 1); ${end}`, "7: R0 min value is -1: before the start of its map_value"],
-    [`r6 = *(u64 *)(r1 + 0); ${lookup}; if r6 s< -3 goto out; if r6 s> 3 goto out; r0 += r6; r1 = *(u8 *)(r0 + 0); ${end}`, "11: R0 min value is -3: before the start of its map_value"],
-    [`r6 = *(u64 *)(r1 + 0); ${lookup}; if r6 s< -3 goto out; if r6 s> 3 goto out; r0 += r6; r1 = *(u8 *)(r0 + 3); ${end}`, "accepted"],
-    [`r6 = *(u64 *)(r1 + 0); ${lookup}; if r6 s< -0x1fffffff goto out; if r6 s> 3 goto out; r0 += r6; r0 += -2; r1 = *(u8 *)(r0 + 0); ${end}`, "12: R0 min value is unbounded: before the start of its map_value"],
-    [`r6 = *(u64 *)(r1 + 0); ${lookup}; if r6 s< -0x1fffffff goto out; if r6 s> 3 goto out; r0 += r6; r0 += -1; r1 = *(u8 *)(r0 + 0); ${end}`, `12: R0 min value is ${-(1 << 29)}: before the start of its map_value`],
-    ["r1 = map_index_value 2 0 ll; *(u8 *)(r1 + 0) = 1; r0 = 0; exit", "2: write into map '.rodata' forbidden: it is read-only for programs"],
+    [
+      `r6 = *(u64 *)(r1 + 0); ${lookup}; if r6 s< -3 goto out; if r6 s> 3 goto out; r0 += r6; r1 = *(u8 *)(r0 + 0); ${end}`,
+      "11: R0 min value is -3: before the start of its map_value",
+    ],
+    [
+      `r6 = *(u64 *)(r1 + 0); ${lookup}; if r6 s< -3 goto out; if r6 s> 3 goto out; r0 += r6; r1 = *(u8 *)(r0 + 3); ${end}`,
+      "accepted",
+    ],
+    [
+      `r6 = *(u64 *)(r1 + 0); ${lookup}; if r6 s< -0x1fffffff goto out; if r6 s> 3 goto out; r0 += r6; r0 += -2; r1 = *(u8 *)(r0 + 0); ${end}`,
+      "12: R0 min value is unbounded: before the start of its map_value",
+    ],
+    [
+      `r6 = *(u64 *)(r1 + 0); ${lookup}; if r6 s< -0x1fffffff goto out; if r6 s> 3 goto out; r0 += r6; r0 += -1; r1 = *(u8 *)(r0 + 0); ${end}`,
+      `12: R0 min value is ${-(1 << 29)}: before the start of its map_value`,
+    ],
+    [
+      "r1 = map_index_value 2 0 ll; *(u8 *)(r1 + 0) = 1; r0 = 0; exit",
+      "2: write into map '.rodata' forbidden: it is read-only for programs",
+    ],
     ["r1 = map_index_value 5 0 ll; *(u8 *)(r1 + 0) = 1; r0 = 0; exit", "accepted"],
-    ["r1 = map_index_value 2 0 ll; r2 = 8; r3 = 0; call 113; r0 = 0; exit", "4: write into map '.rodata' forbidden: it is read-only for programs"],
+    [
+      "r1 = map_index_value 2 0 ll; r2 = 8; r3 = 0; call 113; r0 = 0; exit",
+      "4: write into map '.rodata' forbidden: it is read-only for programs",
+    ],
     ["r1 = map_index_value 2 0 ll; r2 = 8; call 6; r0 = 0; exit", "3: R3 !read_ok"],
     ["r1 = map_index_value 2 7 ll; r0 = *(u8 *)(r1 + 0); exit", "accepted"],
-    ["r1 = map_index_value 2 7 ll; r0 = *(u16 *)(r1 + 0); exit", "2: invalid access to map_value, R1 size=8 off=7 size=2"],
-    ["r1 = map_index_value 2 8 ll; r0 = 0; exit", "0: direct value pointer to offset 8 of map 2: only arrays of one element have one"],
-    ["r1 = map_index_value 2 -1 ll; r0 = 0; exit", "0: direct value pointer to offset -1 of map 2: only arrays of one element have one"],
-    ["r1 = map_index_value 0 0 ll; r0 = 0; exit", "0: direct value pointer to offset 0 of map 0: only arrays of one element have one"],
-    ["r1 = map_index_value 4 0 ll; r0 = 0; exit", "0: direct value pointer to offset 0 of map 4: only arrays of one element have one"],
-    ["r1 = map_index_value 9 0 ll; r0 = 0; exit", "0: direct value pointer to offset 0 of map 9: only arrays of one element have one"],
+    [
+      "r1 = map_index_value 2 7 ll; r0 = *(u16 *)(r1 + 0); exit",
+      "2: invalid access to map_value, R1 size=8 off=7 size=2",
+    ],
+    [
+      "r1 = map_index_value 2 8 ll; r0 = 0; exit",
+      "0: direct value pointer to offset 8 of map 2: only arrays of one element have one",
+    ],
+    [
+      "r1 = map_index_value 2 -1 ll; r0 = 0; exit",
+      "0: direct value pointer to offset -1 of map 2: only arrays of one element have one",
+    ],
+    [
+      "r1 = map_index_value 0 0 ll; r0 = 0; exit",
+      "0: direct value pointer to offset 0 of map 0: only arrays of one element have one",
+    ],
+    [
+      "r1 = map_index_value 4 0 ll; r0 = 0; exit",
+      "0: direct value pointer to offset 0 of map 4: only arrays of one element have one",
+    ],
+    [
+      "r1 = map_index_value 9 0 ll; r0 = 0; exit",
+      "0: direct value pointer to offset 0 of map 9: only arrays of one element have one",
+    ],
     ["r1 = map_index 6 0 ll; r0 = 0; exit", "0: map 6 of 6 does not exist"],
     ["r1 = map_index 5 0 ll; r0 = 0; exit", "accepted"],
-    ["r1 = btf_id 5 ll; r0 = 0; exit", "0: a 64-bit load of kind 3 cannot be verified: only maps of the program and their values"],
-    [".slot 0x30 0 0 0 0; r0 = 0; exit", "0: packet loads of classic BPF are not supported; read through data and data_end", "sched_cls"],
-    [`*(u32 *)(r10 - 4) = 0; r2 = r10; r2 += -4; r1 = map_index 0 0 ll; call 1; r0 = *(u64 *)(r0 + 0); exit`, "6: R0 invalid mem access 'map_value_or_null': compare it with null first"],
+    [
+      "r1 = btf_id 5 ll; r0 = 0; exit",
+      "0: a 64-bit load of kind 3 cannot be verified: only maps of the program and their values",
+    ],
+    [
+      ".slot 0x30 0 0 0 0; r0 = 0; exit",
+      "0: packet loads of classic BPF are not supported; read through data and data_end",
+      "sched_cls",
+    ],
+    [
+      `*(u32 *)(r10 - 4) = 0; r2 = r10; r2 += -4; r1 = map_index 0 0 ll; call 1; r0 = *(u64 *)(r0 + 0); exit`,
+      "6: R0 invalid mem access 'map_value_or_null': compare it with null first",
+    ],
     [`${reserve}; r0 = *(u64 *)(r0 + 0); exit`, "5: R0 invalid mem access 'mem_or_null': compare it with null first"],
     ["r1 = 16; r0 = *(u64 *)(r1 + 0); exit", "1: R1 invalid mem access 'scalar'"],
     ["r1 = map_index 0 0 ll; *(u64 *)(r1 + 0) = 0; r0 = 0; exit", "2: R1 invalid mem access 'map_ptr'"],
     [`${packet}; r0 = *(u8 *)(r3 + 0); exit`, "2: R3 invalid mem access 'pkt_end'", "xdp"],
-    [`${reserve}; if r0 == 0 goto out; *(u64 *)(r0 + 9) = 1; r1 = r0; ${give}; ${end}`, "6: invalid access to mem, R0 size=16 off=9 size=8"],
+    [
+      `${reserve}; if r0 == 0 goto out; *(u64 *)(r0 + 9) = 1; r1 = r0; ${give}; ${end}`,
+      "6: invalid access to mem, R0 size=16 off=9 size=8",
+    ],
     [`${reserve}; if r0 == 0 goto out; *(u64 *)(r0 + 8) = 1; r1 = r0; ${give}; ${end}`, "accepted"],
     [`${reserve}; r0 = 0; exit`, "6: Unreleased reference id=1 alloc_insn=4"],
-    [`${packet}; r0 = *(u8 *)(r2 + 3); exit`, "2: invalid access to packet, off=3 size=1, R2(id=0,off=0,r=0): compare with data_end first", "xdp"],
-    [`${packet}; r4 = r2; r4 += 14; if r4 > r3 goto out; r0 = *(u8 *)(r2 - 1); ${end}`, "5: invalid access to packet, off=-1 size=1, R2(id=0,off=0,r=14): compare with data_end first", "xdp"],
+    [
+      `${packet}; r0 = *(u8 *)(r2 + 3); exit`,
+      "2: invalid access to packet, off=3 size=1, R2(id=0,off=0,r=0): compare with data_end first",
+      "xdp",
+    ],
+    [
+      `${packet}; r4 = r2; r4 += 14; if r4 > r3 goto out; r0 = *(u8 *)(r2 - 1); ${end}`,
+      "5: invalid access to packet, off=-1 size=1, R2(id=0,off=0,r=14): compare with data_end first",
+      "xdp",
+    ],
     [`${packet}; r4 = r2; r4 += 14; if r4 > r3 goto out; r0 = *(u8 *)(r2 + 13); ${end}`, "accepted", "xdp"],
-    [`${packet}; r4 = r2; r4 += 14; if r4 > r3 goto out; r0 = *(u8 *)(r2 + 14); ${end}`, "5: invalid access to packet, off=14 size=1, R2(id=0,off=0,r=14): compare with data_end first", "xdp"],
+    [
+      `${packet}; r4 = r2; r4 += 14; if r4 > r3 goto out; r0 = *(u8 *)(r2 + 14); ${end}`,
+      "5: invalid access to packet, off=14 size=1, R2(id=0,off=0,r=14): compare with data_end first",
+      "xdp",
+    ],
     [`${packet}; r4 = r2; r4 += 14; if r4 > r3 goto out; *(u8 *)(r2 + 13) = 1; ${end}`, "accepted", "xdp"],
   ]);
 });
@@ -251,7 +382,10 @@ describe("comparing a packet with its end", () => {
   });
   test("of the metadata before a packet, compared with its first byte and nothing behind it", () => {
     const meta = (compare: string, use = "r0 = *(u32 *)(r5 + 0)", first = "") =>
-      said(`r5 = *(u32 *)(r1 + 8); r2 = *(u32 *)(r1 + 0); ${first === "" ? "r3 = *(u32 *)(r1 + 4)" : first}; r4 = r5; r4 += 4; ${compare}; ${use}; ${end}`, "xdp");
+      said(
+        `r5 = *(u32 *)(r1 + 8); r2 = *(u32 *)(r1 + 0); ${first === "" ? "r3 = *(u32 *)(r1 + 4)" : first}; r4 = r5; r4 += 4; ${compare}; ${use}; ${end}`,
+        "xdp",
+      );
     expect(meta("if r4 > r2 goto out")).toBe("accepted");
     expect(meta("if r2 < r4 goto out")).toBe("accepted");
     expect(meta("if r4 > r2 goto out", "r0 = *(u32 *)(r5 + 1)")).toMatch(/^6: invalid access to packet, off=1/);
@@ -262,7 +396,10 @@ describe("comparing a packet with its end", () => {
   });
   test("a pointer that moved by an unknown number is proven as far as any packet reaches", () => {
     const moved = (mask: number, add: number) =>
-      said(`${packet}; r5 = *(u32 *)(r1 + 12); r5 &= ${mask}; r2 += r5; r4 = r2; r4 += ${add}; if r4 > r3 goto out; r0 = *(u8 *)(r2 + 0); ${end}`, "xdp");
+      said(
+        `${packet}; r5 = *(u32 *)(r1 + 12); r5 &= ${mask}; r2 += r5; r4 = r2; r4 += ${add}; if r4 > r3 goto out; r0 = *(u8 *)(r2 + 0); ${end}`,
+        "xdp",
+      );
     expect(moved(0xff00, 0xff)).toBe("accepted");
     expect(moved(0xff00, 0x100)).toMatch(/^8: invalid access to packet/);
     expect(moved(0xffff, 0)).toMatch(/^8: invalid access to packet/);
@@ -281,16 +418,34 @@ describe("arithmetic on pointers", () => {
     [`${value}; r1 -= 0x1fffffff; r0 = 0; exit`, "accepted"],
     [`${value}; r1 -= 0x20000000; r0 = 0; exit`, "2: value 536870912 makes map_value pointer be out of bounds"],
     [`${value}; r1 += 0x10000000; r1 += 0x0fffffff; r0 = 0; exit`, "accepted"],
-    [`${value}; r1 += 0x10000000; r1 += 0x10000000; r0 = 0; exit`, "3: value 268435456 makes map_value pointer be out of bounds"],
-    [`${value}; r1 -= 0x10000000; r1 -= 0x10000000; r0 = 0; exit`, "3: value 268435456 makes map_value pointer be out of bounds"],
+    [
+      `${value}; r1 += 0x10000000; r1 += 0x10000000; r0 = 0; exit`,
+      "3: value 268435456 makes map_value pointer be out of bounds",
+    ],
+    [
+      `${value}; r1 -= 0x10000000; r1 -= 0x10000000; r0 = 0; exit`,
+      "3: value 268435456 makes map_value pointer be out of bounds",
+    ],
     [`${value}; r1 += 8; r1 -= 8; r0 = *(u64 *)(r1 + 0); exit`, "accepted"],
     [`${value}; r1 -= 8; r1 += 8; r0 = *(u64 *)(r1 + 0); exit`, "accepted"],
     [`${value}; r2 = 4; r2 += r1; r0 = *(u32 *)(r2 + 0); exit`, "accepted"],
     [`${index("0x1fffffff")}; r1 += r2; r0 = 0; exit`, "accepted"],
-    [`${index("0x3fffffff")}; r1 += r2; r0 = 0; exit`, "4: math between map_value pointer and register with unbounded max value is not allowed"],
-    [`r2 = *(u64 *)(r1 + 0); ${value}; r1 += r2; r0 = 0; exit`, "3: math between map_value pointer and register with unbounded min value is not allowed"],
-    [`${index("0x1fffffff")}; r1 += r2; r1 += r2; r0 = 0; exit`, "5: the variable part of the map_value pointer grows out of bounds"],
-    [`${index("0x1fffffff")}; r1 -= r2; r1 -= r2; r0 = 0; exit`, "5: the variable part of the map_value pointer grows out of bounds"],
+    [
+      `${index("0x3fffffff")}; r1 += r2; r0 = 0; exit`,
+      "4: math between map_value pointer and register with unbounded max value is not allowed",
+    ],
+    [
+      `r2 = *(u64 *)(r1 + 0); ${value}; r1 += r2; r0 = 0; exit`,
+      "3: math between map_value pointer and register with unbounded min value is not allowed",
+    ],
+    [
+      `${index("0x1fffffff")}; r1 += r2; r1 += r2; r0 = 0; exit`,
+      "5: the variable part of the map_value pointer grows out of bounds",
+    ],
+    [
+      `${index("0x1fffffff")}; r1 -= r2; r1 -= r2; r0 = 0; exit`,
+      "5: the variable part of the map_value pointer grows out of bounds",
+    ],
     [`${index("0xfffffff")}; r1 += r2; r1 += r2; r0 = 0; exit`, "accepted"],
     ["r2 = *(u64 *)(r1 + 0); r2 &= 8; r1 += r2; r0 = 0; exit", "2: R1 variable offset into ctx prohibited"],
     ["r1 += 8; r0 = *(u64 *)(r1 - 8); exit", "accepted"],
@@ -385,7 +540,11 @@ describe("what is known of numbers decides branches", () => {
   });
 
   test("loads are as wide as they are, and signed where they say so", () => {
-    const bound = (load: string, compare: string) => followed(`*(u64 *)(r10 - 8) = r6; r7 = r10; r7 += -8; r6 = *(u64 *)(r1 + 8); *(u64 *)(r10 - 16) = r6; *(u8 *)(r10 - 16) = r6; r6 = *(${load} *)(r10 - 16)`, compare);
+    const bound = (load: string, compare: string) =>
+      followed(
+        `*(u64 *)(r10 - 8) = r6; r7 = r10; r7 += -8; r6 = *(u64 *)(r1 + 8); *(u64 *)(r10 - 16) = r6; *(u8 *)(r10 - 16) = r6; r6 = *(${load} *)(r10 - 16)`,
+        compare,
+      );
     expect(bound("u8", "if r6 > 255")).toEqual(["next"]);
     expect(bound("u8", "if r6 > 254")).toEqual(both);
     expect(bound("u16", "if r6 > 65535")).toEqual(["next"]);
@@ -394,7 +553,8 @@ describe("what is known of numbers decides branches", () => {
     expect(bound("s8", "if r6 s< -127")).toEqual(both);
     expect(bound("u64", "if r6 s< 0")).toEqual(both);
     // A number that lies there whole is known, and its lower bytes where they begin; elsewhere only their width is.
-    const spilled = (load: string, at: number, compare: string) => followed(`*(u64 *)(r10 - 8) = 0x1234; r6 = *(${load} *)(r10 - ${at})`, compare);
+    const spilled = (load: string, at: number, compare: string) =>
+      followed(`*(u64 *)(r10 - 8) = 0x1234; r6 = *(${load} *)(r10 - ${at})`, compare);
     expect(spilled("u64", 8, "if r6 == 0x1234")).toEqual(["taken"]);
     expect(spilled("u16", 8, "if r6 == 0x1234")).toEqual(["taken"]);
     expect(spilled("u8", 8, "if r6 == 0x34")).toEqual(["taken"]);
@@ -412,56 +572,152 @@ describe("helpers", () => {
   rows([
     ["call 9999; exit", "0: unknown func #9999"],
     ["call kfunc 5; exit", "0: kernel functions (kfuncs) cannot be called here"],
-    ["r1 = r10; r2 = 0; r3 = r10; r4 = 4; call 26; r0 = 0; exit", "4: program of type xdp cannot use helper skb_load_bytes#26", "xdp"],
+    [
+      "r1 = r10; r2 = 0; r3 = r10; r4 = 4; call 26; r0 = 0; exit",
+      "4: program of type xdp cannot use helper skb_load_bytes#26",
+      "xdp",
+    ],
     [`${key}; r1 = 1; call 1; r0 = 0; exit`, "4: R1 type=scalar expected=map_ptr"],
-    [`${key}; r1 = map_index 1 0 ll; call 1; r0 = 0; exit`, "5: cannot pass map 'ring' (ringbuf) into func map_lookup_elem#1"],
+    [
+      `${key}; r1 = map_index 1 0 ll; call 1; r0 = 0; exit`,
+      "5: cannot pass map 'ring' (ringbuf) into func map_lookup_elem#1",
+    ],
     [`${key}; r1 = map_index 4 0 ll; call 3; r0 = 0; exit`, "accepted"],
     ["r1 = map_index 0 0 ll; r2 = 4; call 1; r0 = 0; exit", "3: R2 type=scalar expected=fp, map_value, mem or packet"],
-    ["r1 = map_index 0 0 ll; r2 = r10; r2 += -3; call 1; r0 = 0; exit", "4: invalid stack access through R2, off=-3 size=4: the stack is fp-512 to fp-1"],
-    ["r1 = map_index 0 0 ll; r2 = r10; r2 += -4; call 1; r0 = 0; exit", "4: invalid indirect read from stack R2 off -4+0 size 4: never written"],
-    [`*(u16 *)(r10 - 4) = 0; r1 = map_index 0 0 ll; r2 = r10; r2 += -4; call 1; r0 = 0; exit`, "5: invalid indirect read from stack R2 off -4+2 size 4: never written"],
+    [
+      "r1 = map_index 0 0 ll; r2 = r10; r2 += -3; call 1; r0 = 0; exit",
+      "4: invalid stack access through R2, off=-3 size=4: the stack is fp-512 to fp-1",
+    ],
+    [
+      "r1 = map_index 0 0 ll; r2 = r10; r2 += -4; call 1; r0 = 0; exit",
+      "4: invalid indirect read from stack R2 off -4+0 size 4: never written",
+    ],
+    [
+      `*(u16 *)(r10 - 4) = 0; r1 = map_index 0 0 ll; r2 = r10; r2 += -4; call 1; r0 = 0; exit`,
+      "5: invalid indirect read from stack R2 off -4+2 size 4: never written",
+    ],
     // The value is as long as the map's.
-    [`${key}; *(u64 *)(r10 - 16) = 0; r1 = map_index 4 0 ll; r3 = r10; r3 += -16; r4 = 0; call 2; r0 = 0; exit`, "accepted"],
-    [`${key}; *(u64 *)(r10 - 24) = 0; r1 = map_index 0 0 ll; r3 = r10; r3 += -24; r4 = 0; call 2; r0 = 0; exit`, "9: invalid indirect read from stack R3 off -24+8 size 16: never written"],
-    [`r7 = r1; ${reserve}; r6 = r0; if r6 == 0 goto out; r1 = r7; r2 = map_index 3 0 ll; r3 = 0; call 12; r1 = r6; ${give}; ${end}`, "12: tail_call would lead to reference leak"],
+    [
+      `${key}; *(u64 *)(r10 - 16) = 0; r1 = map_index 4 0 ll; r3 = r10; r3 += -16; r4 = 0; call 2; r0 = 0; exit`,
+      "accepted",
+    ],
+    [
+      `${key}; *(u64 *)(r10 - 24) = 0; r1 = map_index 0 0 ll; r3 = r10; r3 += -24; r4 = 0; call 2; r0 = 0; exit`,
+      "9: invalid indirect read from stack R3 off -24+8 size 16: never written",
+    ],
+    [
+      `r7 = r1; ${reserve}; r6 = r0; if r6 == 0 goto out; r1 = r7; r2 = map_index 3 0 ll; r3 = 0; call 12; r1 = r6; ${give}; ${end}`,
+      "12: tail_call would lead to reference leak",
+    ],
     ["r1 += 8; r2 = map_index 3 0 ll; r3 = 0; call 12; r0 = 0; exit", "4: R1 type=ctx expected=ctx"],
     ["r1 = r10; r2 = map_index 3 0 ll; r3 = 0; call 12; r0 = 0; exit", "4: R1 type=fp expected=ctx"],
     ["r2 = map_index 3 0 ll; r3 = 0; call 12; exit", "4: R0 !read_ok"],
-    ["r2 = map_index 0 0 ll; r3 = 0; call 12; r0 = 0; exit", "3: cannot pass map 'values' (array) into func tail_call#12"],
-    [`${reserve}; if r0 == 0 goto out; r1 = r0; r1 += 8; ${give}; ${end}`, "9: R1 type=mem expected=mem with a reference, as reserved"],
+    [
+      "r2 = map_index 0 0 ll; r3 = 0; call 12; r0 = 0; exit",
+      "3: cannot pass map 'values' (array) into func tail_call#12",
+    ],
+    [
+      `${reserve}; if r0 == 0 goto out; r1 = r0; r1 += 8; ${give}; ${end}`,
+      "9: R1 type=mem expected=mem with a reference, as reserved",
+    ],
     [`${reserve}; r1 = r0; ${give}; r0 = 0; exit`, "7: R1 type=mem_or_null expected=mem with a reference, as reserved"],
-    [`${reserve}; if r0 == 0 goto out; r6 = r0; r1 = r0; ${give}; r1 = r6; ${give}; ${end}`, "12: R1 type=scalar expected=mem with a reference, as reserved"],
-    [`${reserve}; if r0 == 0 goto out; r6 = r0; r1 = r0; ${give}; r0 = r6; exit; out: r0 = 0; exit`, "10: R6 !read_ok", "raw_tracepoint", unprivileged],
-    [`${reserve}; if r0 == 0 goto out; *(u64 *)(r10 - 8) = r0; r1 = r0; ${give}; r6 = *(u64 *)(r10 - 8); *(u64 *)(r6 + 0) = 1; ${end}`, "11: R6 invalid mem access 'scalar'"],
+    [
+      `${reserve}; if r0 == 0 goto out; r6 = r0; r1 = r0; ${give}; r1 = r6; ${give}; ${end}`,
+      "12: R1 type=scalar expected=mem with a reference, as reserved",
+    ],
+    [
+      `${reserve}; if r0 == 0 goto out; r6 = r0; r1 = r0; ${give}; r0 = r6; exit; out: r0 = 0; exit`,
+      "10: R6 !read_ok",
+      "raw_tracepoint",
+      unprivileged,
+    ],
+    [
+      `${reserve}; if r0 == 0 goto out; *(u64 *)(r10 - 8) = r0; r1 = r0; ${give}; r6 = *(u64 *)(r10 - 8); *(u64 *)(r6 + 0) = 1; ${end}`,
+      "11: R6 invalid mem access 'scalar'",
+    ],
     // Two records: each is its own to give back.
-    [`${reserve}; r6 = r0; ${reserve}; r7 = r0; if r6 == 0 goto a; r1 = r6; ${give}; a: if r7 == 0 goto out; r1 = r7; ${give}; ${end}`, "accepted"],
-    [`${reserve}; r6 = r0; ${reserve}; r7 = r0; if r6 == 0 goto a; r1 = r6; ${give}; a: r0 = 0; exit`, "17: Unreleased reference id=2 alloc_insn=10"],
+    [
+      `${reserve}; r6 = r0; ${reserve}; r7 = r0; if r6 == 0 goto a; r1 = r6; ${give}; a: if r7 == 0 goto out; r1 = r7; ${give}; ${end}`,
+      "accepted",
+    ],
+    [
+      `${reserve}; r6 = r0; ${reserve}; r7 = r0; if r6 == 0 goto a; r1 = r6; ${give}; a: r0 = 0; exit`,
+      "17: Unreleased reference id=2 alloc_insn=10",
+    ],
     ["r2 = 0; r1 = map_index 1 0 ll; r3 = 0; call 131; r0 = 0; exit", "4: R2 is not a known constant that is a size"],
     ["r2 = r10; r1 = map_index 1 0 ll; r3 = 0; call 131; r0 = 0; exit", "4: R2 is not a known constant that is a size"],
-    ["r2 = 0x20000001; r1 = map_index 1 0 ll; r3 = 0; call 131; if r0 == 0 goto out; r1 = r0; r2 = 0; call 132; out: r0 = 0; exit", "4: R2 is not a known constant that is a size"],
-    ["r2 = 0x20000000; r1 = map_index 1 0 ll; r3 = 0; call 131; if r0 == 0 goto out; r1 = r0; r2 = 0; call 132; out: r0 = 0; exit", "accepted"],
+    [
+      "r2 = 0x20000001; r1 = map_index 1 0 ll; r3 = 0; call 131; if r0 == 0 goto out; r1 = r0; r2 = 0; call 132; out: r0 = 0; exit",
+      "4: R2 is not a known constant that is a size",
+    ],
+    [
+      "r2 = 0x20000000; r1 = map_index 1 0 ll; r3 = 0; call 131; if r0 == 0 goto out; r1 = r0; r2 = 0; call 132; out: r0 = 0; exit",
+      "accepted",
+    ],
     // Sizes.
     ["r1 = r10; r1 += -8; r2 = 8; r3 = 0; call 113; r0 = *(u64 *)(r10 - 8); exit", "accepted"],
-    ["r1 = r10; r1 += -8; r2 = 9; r3 = 0; call 113; r0 = 0; exit", "4: invalid stack access through R1, off=-8 size=9: the stack is fp-512 to fp-1"],
+    [
+      "r1 = r10; r1 += -8; r2 = 9; r3 = 0; call 113; r0 = 0; exit",
+      "4: invalid stack access through R1, off=-8 size=9: the stack is fp-512 to fp-1",
+    ],
     ["r1 = r10; r1 += -8; r2 = 0; r3 = 0; call 113; r0 = 0; exit", "accepted"],
     ["r1 = r10; r1 += -8; r2 = 0; call 16; r0 = 0; exit", "3: R2 invalid zero-sized read: compare it with 0 first"],
     ["r1 = r10; r1 += -8; r2 = 1; call 16; r0 = *(u8 *)(r10 - 8); exit", "accepted"],
-    ["r1 = r10; r1 += -8; r2 = 1; call 16; r0 = *(u8 *)(r10 - 7); exit", "4: invalid read from stack off -7+0 size 1: never written"],
+    [
+      "r1 = r10; r1 += -8; r2 = 1; call 16; r0 = *(u8 *)(r10 - 7); exit",
+      "4: invalid read from stack off -7+0 size 1: never written",
+    ],
     ["r1 = r10; r1 += -8; r2 = r10; call 16; r0 = 0; exit", "3: R2 type=fp expected=scalar"],
     ["r1 = 0; r2 = 8; r3 = 0; call 113; r0 = 0; exit", "3: R1 type=scalar expected=fp, map_value, mem or packet"],
-    ["r6 = *(u64 *)(r1 + 0); r1 = r10; r1 += -8; r2 = r6; r3 = 0; call 113; r0 = 0; exit", "5: R2 unbounded memory size: use 'var &= const' or compare it with its bounds"],
-    ["r2 = *(u64 *)(r1 + 0); r2 &= 0x1fffffff; r1 = r10; r1 += -8; r3 = 0; call 113; r0 = 0; exit", "5: invalid stack access through R1, off=-8 size=536870911: the stack is fp-512 to fp-1"],
-    ["r2 = *(u64 *)(r1 + 0); r2 &= 0x20000000; r1 = r10; r1 += -8; r3 = 0; call 113; r0 = 0; exit", "5: R2 unbounded memory size: use 'var &= const' or compare it with its bounds"],
+    [
+      "r6 = *(u64 *)(r1 + 0); r1 = r10; r1 += -8; r2 = r6; r3 = 0; call 113; r0 = 0; exit",
+      "5: R2 unbounded memory size: use 'var &= const' or compare it with its bounds",
+    ],
+    [
+      "r2 = *(u64 *)(r1 + 0); r2 &= 0x1fffffff; r1 = r10; r1 += -8; r3 = 0; call 113; r0 = 0; exit",
+      "5: invalid stack access through R1, off=-8 size=536870911: the stack is fp-512 to fp-1",
+    ],
+    [
+      "r2 = *(u64 *)(r1 + 0); r2 &= 0x20000000; r1 = r10; r1 += -8; r3 = 0; call 113; r0 = 0; exit",
+      "5: R2 unbounded memory size: use 'var &= const' or compare it with its bounds",
+    ],
     // A helper that may fill less than it is given leaves the rest as it was.
-    ["r2 = *(u64 *)(r1 + 0); r2 &= 7; r1 = r10; r1 += -8; r3 = 0; call 113; r0 = 0; exit", "5: invalid indirect read from stack R1 off -8+0 size 7: never written"],
-    ["*(u64 *)(r10 - 8) = 0; r2 = *(u64 *)(r1 + 0); r2 &= 7; r1 = r10; r1 += -8; r3 = 0; call 113; r0 = *(u64 *)(r10 - 8); exit", "accepted"],
-    ["r2 = *(u64 *)(r1 + 0); r2 &= 8; r1 = r10; r1 += -16; r1 += r2; r2 = 8; r3 = 0; call 113; r0 = 0; exit", "7: invalid indirect read from stack R1 off -16+0 size 8: never written"],
+    [
+      "r2 = *(u64 *)(r1 + 0); r2 &= 7; r1 = r10; r1 += -8; r3 = 0; call 113; r0 = 0; exit",
+      "5: invalid indirect read from stack R1 off -8+0 size 7: never written",
+    ],
+    [
+      "*(u64 *)(r10 - 8) = 0; r2 = *(u64 *)(r1 + 0); r2 &= 7; r1 = r10; r1 += -8; r3 = 0; call 113; r0 = *(u64 *)(r10 - 8); exit",
+      "accepted",
+    ],
+    [
+      "r2 = *(u64 *)(r1 + 0); r2 &= 8; r1 = r10; r1 += -16; r1 += r2; r2 = 8; r3 = 0; call 113; r0 = 0; exit",
+      "7: invalid indirect read from stack R1 off -16+0 size 8: never written",
+    ],
     // What a helper filled is no number that was known before, and no pointer.
-    [`*(u64 *)(r10 - 8) = 0; r1 = r10; r1 += -8; r2 = 8; r3 = 0; call 113; r6 = *(u64 *)(r10 - 8); ${lookup}; r0 += r6; r1 = *(u8 *)(r0 + 0); ${end}`, "14: math between map_value pointer and register with unbounded min value is not allowed"],
+    [
+      `*(u64 *)(r10 - 8) = 0; r1 = r10; r1 += -8; r2 = 8; r3 = 0; call 113; r6 = *(u64 *)(r10 - 8); ${lookup}; r0 += r6; r1 = *(u8 *)(r0 + 0); ${end}`,
+      "14: math between map_value pointer and register with unbounded min value is not allowed",
+    ],
     ["*(u64 *)(r10 - 8) = r1; r1 = r10; r1 += -8; r2 = 8; r3 = 0; r4 = 0; r5 = 0; call 6; r0 = 0; exit", "accepted"],
-    ["*(u64 *)(r10 - 8) = r1; r1 = r10; r1 += -8; r2 = 8; r3 = 0; r4 = 0; r5 = 0; call 6; r0 = 0; exit", "7: R1 hands a spilled pointer to a helper", "raw_tracepoint", unprivileged],
-    ["*(u64 *)(r10 - 16) = r1; *(u64 *)(r10 - 8) = 1; r1 = r10; r1 += -8; r2 = 8; r3 = 0; r4 = 0; r5 = 0; call 6; r0 = 0; exit", "accepted", "raw_tracepoint", unprivileged],
-    ["r3 = r1; *(u64 *)(r10 - 8) = 0; r1 = r10; r1 += -8; r2 = 8; r4 = 0; r5 = 0; call 6; r0 = 0; exit", "7: R3 leaks addr into helper function", "raw_tracepoint", unprivileged],
+    [
+      "*(u64 *)(r10 - 8) = r1; r1 = r10; r1 += -8; r2 = 8; r3 = 0; r4 = 0; r5 = 0; call 6; r0 = 0; exit",
+      "7: R1 hands a spilled pointer to a helper",
+      "raw_tracepoint",
+      unprivileged,
+    ],
+    [
+      "*(u64 *)(r10 - 16) = r1; *(u64 *)(r10 - 8) = 1; r1 = r10; r1 += -8; r2 = 8; r3 = 0; r4 = 0; r5 = 0; call 6; r0 = 0; exit",
+      "accepted",
+      "raw_tracepoint",
+      unprivileged,
+    ],
+    [
+      "r3 = r1; *(u64 *)(r10 - 8) = 0; r1 = r10; r1 += -8; r2 = 8; r4 = 0; r5 = 0; call 6; r0 = 0; exit",
+      "7: R3 leaks addr into helper function",
+      "raw_tracepoint",
+      unprivileged,
+    ],
     // Registers 1 to 5 hold nothing after a call, 6 to 9 what they held.
     ["r6 = 5; r5 = 5; call 5; r0 = r6; exit", "accepted"],
     ["r5 = 5; call 5; r0 = r5; exit", "2: R5 !read_ok"],
@@ -482,13 +738,33 @@ describe("helpers", () => {
   });
   rows([
     ["r0 = 0; lock *(u64 *)(r1 + 0) += r0; exit", "1: atomic through R1, a ctx pointer, is not allowed"],
-    [`${packet}; r0 = 0; lock *(u64 *)(r2 + 0) += r0; exit`, "3: atomic through R2, a pkt pointer, is not allowed", "xdp"],
-    ["r2 = *(u32 *)(r1 + 8); r0 = 0; lock *(u64 *)(r2 + 0) += r0; exit", "2: atomic through R2, a pkt_meta pointer, is not allowed", "xdp"],
-    ["*(u64 *)(r10 - 8) = r1; r0 = 0; lock *(u64 *)(r10 - 8) += r0; exit", "2: R10 leads to a spilled ctx; atomics change numbers"],
-    ["*(u64 *)(r10 - 8) = 0; lock *(u64 *)(r10 - 8) += r1; r0 = 0; exit", "1: R1 leaks addr into mem through an atomic"],
-    ["*(u64 *)(r10 - 8) = 0; r0 = r10; r2 = 0; r0 = atomic_cmpxchg((u64 *)(r10 - 8), r0, r2); r0 = 0; exit", "3: R0 leaks addr into mem through an atomic"],
+    [
+      `${packet}; r0 = 0; lock *(u64 *)(r2 + 0) += r0; exit`,
+      "3: atomic through R2, a pkt pointer, is not allowed",
+      "xdp",
+    ],
+    [
+      "r2 = *(u32 *)(r1 + 8); r0 = 0; lock *(u64 *)(r2 + 0) += r0; exit",
+      "2: atomic through R2, a pkt_meta pointer, is not allowed",
+      "xdp",
+    ],
+    [
+      "*(u64 *)(r10 - 8) = r1; r0 = 0; lock *(u64 *)(r10 - 8) += r0; exit",
+      "2: R10 leads to a spilled ctx; atomics change numbers",
+    ],
+    [
+      "*(u64 *)(r10 - 8) = 0; lock *(u64 *)(r10 - 8) += r1; r0 = 0; exit",
+      "1: R1 leaks addr into mem through an atomic",
+    ],
+    [
+      "*(u64 *)(r10 - 8) = 0; r0 = r10; r2 = 0; r0 = atomic_cmpxchg((u64 *)(r10 - 8), r0, r2); r0 = 0; exit",
+      "3: R0 leaks addr into mem through an atomic",
+    ],
     ["*(u64 *)(r10 - 8) = 0; r2 = 0; r0 = atomic_cmpxchg((u64 *)(r10 - 8), r0, r2); r0 = 0; exit", "2: R0 !read_ok"],
-    ["*(u64 *)(r10 - 8) = 0; r0 = 0; lock *(u64 *)(r10 - 8) += r0; if r0 != 0 goto a; exit; a: r0 = r9; exit", "accepted"],
+    [
+      "*(u64 *)(r10 - 8) = 0; r0 = 0; lock *(u64 *)(r10 - 8) += r0; if r0 != 0 goto a; exit; a: r0 = r9; exit",
+      "accepted",
+    ],
     ["r0 = 0; lock *(u64 *)(r10 - 8) += r0; exit", "1: invalid read from stack off -8+0 size 8: never written"],
   ]);
   test("after an atomic what lay there is unknown, and so is what it fetched; what it did not fetch stays", () => {
@@ -556,7 +832,11 @@ describe("contexts: the bytes that programs of a type may touch", () => {
   });
   test("what a system call is given is as long as it says, to be read and written", () => {
     const at = (offset: number, contextBytes?: number) =>
-      said(`*(u64 *)(r1 ${offset < 0 ? "-" : "+"} ${Math.abs(offset)}) = 1; r0 = *(u8 *)(r1 + ${offset + 7}); exit`, "syscall", contextBytes === undefined ? {} : { contextBytes });
+      said(
+        `*(u64 *)(r1 ${offset < 0 ? "-" : "+"} ${Math.abs(offset)}) = 1; r0 = *(u8 *)(r1 + ${offset + 7}); exit`,
+        "syscall",
+        contextBytes === undefined ? {} : { contextBytes },
+      );
     expect([at(56, 64), at(57, 64), at(0)]).toEqual([
       "accepted",
       "0: invalid bpf_context access off=57 size=8: not writable",
@@ -564,7 +844,11 @@ describe("contexts: the bytes that programs of a type may touch", () => {
     ]);
     expect(at(-1, 64)).toBe("0: invalid bpf_context access off=-1 size=8: not writable");
     const whole = contextShape("syscall");
-    expect([whole.allows(65534, 1, true), whole.allows(65535, 1, true), whole.allows(-1, 2, true)]).toEqual([true, false, false]);
+    expect([whole.allows(65534, 1, true), whole.allows(65535, 1, true), whole.allows(-1, 2, true)]).toEqual([
+      true,
+      false,
+      false,
+    ]);
     expect([whole.bytes, whole.kernelBytes]).toEqual([65535, 65535]);
   });
   rows([
@@ -573,12 +857,24 @@ describe("contexts: the bytes that programs of a type may touch", () => {
     ["r0 = *(u64 *)(r1 - 8); exit", "0: invalid bpf_context access off=-8 size=8"],
     ["*(u64 *)(r1 + 0) = 1; r0 = 0; exit", "0: invalid bpf_context access off=0 size=8: not writable"],
     ["r0 = *(u16 *)(r1 + 0); exit", "0: invalid bpf_context access off=0 size=2", "xdp"],
-    ["*(u64 *)(r1 + 0) = r10; r0 = 0; exit", "0: R10 leaks addr into ctx", "syscall", { privileged: false, contextBytes: 64 }],
+    [
+      "*(u64 *)(r1 + 0) = r10; r0 = 0; exit",
+      "0: R10 leaks addr into ctx",
+      "syscall",
+      { privileged: false, contextBytes: 64 },
+    ],
     ["*(u64 *)(r1 + 0) = r10; r0 = 0; exit", "accepted", "syscall", { contextBytes: 64 }],
     [`${lookup}; *(u64 *)(r0 + 0) = r10; ${end}`, "7: R10 leaks addr into map_value", "raw_tracepoint", unprivileged],
     [`${lookup}; *(u64 *)(r0 + 0) = r10; ${end}`, "accepted"],
-    ["*(u64 *)(r10 - 8) = 0; r2 = *(u64 *)(r1 + 0); r3 = r10; r3 += -8; if r2 == 0 goto a; r3 = r1; a: r0 = *(u64 *)(r3 + 0); exit", "6: same insn cannot be used with different pointers: context on one path, other memory on another"],
-    ["r2 = *(u32 *)(r1 + 12); r3 = r1; if r2 == 0 goto a; r3 += 4; a: r0 = *(u32 *)(r3 + 0); r0 = 0; exit", "4: same insn cannot be used with different pointers: context on one path, other memory on another", "xdp"],
+    [
+      "*(u64 *)(r10 - 8) = 0; r2 = *(u64 *)(r1 + 0); r3 = r10; r3 += -8; if r2 == 0 goto a; r3 = r1; a: r0 = *(u64 *)(r3 + 0); exit",
+      "6: same insn cannot be used with different pointers: context on one path, other memory on another",
+    ],
+    [
+      "r2 = *(u32 *)(r1 + 12); r3 = r1; if r2 == 0 goto a; r3 += 4; a: r0 = *(u32 *)(r3 + 0); r0 = 0; exit",
+      "4: same insn cannot be used with different pointers: context on one path, other memory on another",
+      "xdp",
+    ],
     ["r2 = *(u32 *)(r1 + 12); r3 = r1; if r2 == 0 goto a; r3 += 4; a: r0 = *(u32 *)(r3 + 12); exit", "accepted", "xdp"],
   ]);
 });
@@ -589,7 +885,9 @@ describe("a path that another covers ends there; one that it does not is followe
    * @returns what is said where the way not taken does `first`, and the other `second`
    */
   const joined = (first: string, second: string, then: string): string =>
-    said(`r6 = *(u64 *)(r1 + 0); r7 = *(u64 *)(r1 + 8); r9 = r1; if r6 == 0 goto a; ${first}; goto b; a: ${second}; goto b; b: ${then}`);
+    said(
+      `r6 = *(u64 *)(r1 + 0); r7 = *(u64 *)(r1 + 8); r9 = r1; if r6 == 0 goto a; ${first}; goto b; a: ${second}; goto b; b: ${then}`,
+    );
   const both = (one: string, two: string, then: string): string[] => [joined(one, two, then), joined(two, one, then)];
   const use = `${lookup}; r0 += r8; r1 = *(u8 *)(r0 + 0); ${end}`;
   const wrong = (found: string[]): boolean[] => found.map((each) => each !== "accepted");
@@ -600,19 +898,85 @@ describe("a path that another covers ends there; one that it does not is followe
     ["a number and a pointer", "r8 = 3", "r8 = r10", use, true],
     ["a register that one way did not write", "r8 = 3", "w0 = 0", "r0 = r8; exit", true],
     ["one that nobody reads then", "r8 = 3", "w0 = 0", "r0 = 0; exit", false],
-    ["pointers at different offsets", "r8 = map_index_value 5 0 ll", "r8 = map_index_value 5 1 ll", "r0 = *(u64 *)(r8 + 0); exit", true],
-    ["of different maps", "r8 = map_index_value 5 0 ll", "r8 = map_index_value 2 0 ll", "*(u64 *)(r8 + 0) = 1; r0 = 0; exit", true],
-    ["with different unknown parts", "r8 = map_index_value 5 0 ll; r7 &= 7; r8 += r7", "r8 = map_index_value 5 0 ll; r7 &= 15; r8 += r7", "r0 = *(u8 *)(r8 + 0); exit", true],
-    ["one with an unknown part and one without", "r8 = map_index_value 5 7 ll", "r8 = map_index_value 5 7 ll; r7 &= 15; r8 += r7", "r0 = *(u8 *)(r8 + 0); exit", true],
+    [
+      "pointers at different offsets",
+      "r8 = map_index_value 5 0 ll",
+      "r8 = map_index_value 5 1 ll",
+      "r0 = *(u64 *)(r8 + 0); exit",
+      true,
+    ],
+    [
+      "of different maps",
+      "r8 = map_index_value 5 0 ll",
+      "r8 = map_index_value 2 0 ll",
+      "*(u64 *)(r8 + 0) = 1; r0 = 0; exit",
+      true,
+    ],
+    [
+      "with different unknown parts",
+      "r8 = map_index_value 5 0 ll; r7 &= 7; r8 += r7",
+      "r8 = map_index_value 5 0 ll; r7 &= 15; r8 += r7",
+      "r0 = *(u8 *)(r8 + 0); exit",
+      true,
+    ],
+    [
+      "one with an unknown part and one without",
+      "r8 = map_index_value 5 7 ll",
+      "r8 = map_index_value 5 7 ll; r7 &= 15; r8 += r7",
+      "r0 = *(u8 *)(r8 + 0); exit",
+      true,
+    ],
     ["stack that one way did not write", "*(u64 *)(r10 - 16) = 3", "w0 = 0", "r0 = *(u64 *)(r10 - 16); exit", true],
     ["half of it", "*(u64 *)(r10 - 16) = 3", "*(u32 *)(r10 - 16) = 3", "r0 = *(u64 *)(r10 - 16); exit", true],
-    ["a spilled pointer and a number", "*(u64 *)(r10 - 16) = r10", "*(u64 *)(r10 - 16) = 3", "r8 = *(u64 *)(r10 - 16); *(u64 *)(r8 - 8) = 1; r0 = 0; exit", true],
-    ["spilled numbers of which one is too high", "*(u64 *)(r10 - 16) = 3", "*(u64 *)(r10 - 16) = 16", `r8 = *(u64 *)(r10 - 16); ${use}`, true],
-    ["far down the stack", "*(u64 *)(r10 - 504) = 3", "*(u64 *)(r10 - 504) = 16", `r8 = *(u64 *)(r10 - 504); ${use}`, true],
-    ["zeroes and other bytes", "*(u16 *)(r10 - 16) = 0", "*(u16 *)(r10 - 16) = 77", `r8 = *(u16 *)(r10 - 16); ${use}`, true],
-    ["zeroes and other bytes that decide nothing", "*(u16 *)(r10 - 16) = 0", "*(u16 *)(r10 - 16) = 77", "r0 = *(u16 *)(r10 - 16); exit", false],
-    ["zeroes and a spilled pointer's bytes", "*(u64 *)(r10 - 16) = 0", "*(u64 *)(r10 - 16) = r10", "r0 = *(u16 *)(r10 - 16); exit", true],
-    ["copies of one number and two of which one was bounded", "r8 = r7", "r8 = *(u64 *)(r9 + 16)", `if r7 > 15 goto out; ${use}`, true],
+    [
+      "a spilled pointer and a number",
+      "*(u64 *)(r10 - 16) = r10",
+      "*(u64 *)(r10 - 16) = 3",
+      "r8 = *(u64 *)(r10 - 16); *(u64 *)(r8 - 8) = 1; r0 = 0; exit",
+      true,
+    ],
+    [
+      "spilled numbers of which one is too high",
+      "*(u64 *)(r10 - 16) = 3",
+      "*(u64 *)(r10 - 16) = 16",
+      `r8 = *(u64 *)(r10 - 16); ${use}`,
+      true,
+    ],
+    [
+      "far down the stack",
+      "*(u64 *)(r10 - 504) = 3",
+      "*(u64 *)(r10 - 504) = 16",
+      `r8 = *(u64 *)(r10 - 504); ${use}`,
+      true,
+    ],
+    [
+      "zeroes and other bytes",
+      "*(u16 *)(r10 - 16) = 0",
+      "*(u16 *)(r10 - 16) = 77",
+      `r8 = *(u16 *)(r10 - 16); ${use}`,
+      true,
+    ],
+    [
+      "zeroes and other bytes that decide nothing",
+      "*(u16 *)(r10 - 16) = 0",
+      "*(u16 *)(r10 - 16) = 77",
+      "r0 = *(u16 *)(r10 - 16); exit",
+      false,
+    ],
+    [
+      "zeroes and a spilled pointer's bytes",
+      "*(u64 *)(r10 - 16) = 0",
+      "*(u64 *)(r10 - 16) = r10",
+      "r0 = *(u16 *)(r10 - 16); exit",
+      true,
+    ],
+    [
+      "copies of one number and two of which one was bounded",
+      "r8 = r7",
+      "r8 = *(u64 *)(r9 + 16)",
+      `if r7 > 15 goto out; ${use}`,
+      true,
+    ],
   ])("%s: %s | %s", (_, one, two, then, refused) => {
     const found = wrong(both(one, two, then));
     expect(found).toEqual([refused, refused]);
@@ -624,11 +988,17 @@ describe("a path that another covers ends there; one that it does not is followe
     expect(wrong(both(held, "r8 = 0", drop))).toEqual([false, false]);
     expect(wrong(both(held, "r8 = 0", end))).toEqual([true, true]);
     const larger = held.replace("16", "17");
-    expect(wrong(both(held, larger, `if r8 == 0 goto out; *(u8 *)(r8 + 16) = 1; r1 = r8; ${give}; ${end}`))).toEqual([true, true]);
+    expect(wrong(both(held, larger, `if r8 == 0 goto out; *(u8 *)(r8 + 16) = 1; r1 = r8; ${give}; ${end}`))).toEqual([
+      true,
+      true,
+    ]);
     const found = (other: string) =>
       `*(u32 *)(r10 - 4) = 0; r2 = r10; r2 += -4; r1 = map_index 0 0 ll; call 1; r8 = r0; ${other}`;
     const again = "*(u32 *)(r10 - 4) = 1; r2 = r10; r2 += -4; r1 = map_index 0 0 ll; call 1; r7 = r0";
-    expect(wrong(both(found("r7 = r8"), found(again), "if r8 == 0 goto out; r1 = *(u8 *)(r7 + 0); " + end))).toEqual([true, true]);
+    expect(wrong(both(found("r7 = r8"), found(again), "if r8 == 0 goto out; r1 = *(u8 *)(r7 + 0); " + end))).toEqual([
+      true,
+      true,
+    ]);
   });
 
   test("proven bytes of a packet: more is as good, less is not", () => {
@@ -637,7 +1007,13 @@ describe("a path that another covers ends there; one that it does not is followe
         `r7 = *(u32 *)(r1 + 12); ${packet}; if r7 == 0 goto a; r4 = r2; r4 += ${one}; if r4 > r3 goto out; goto b; a: r4 = r2; r4 += ${two}; if r4 > r3 goto out; goto b; b: r4 = 0; r0 = *(u8 *)(r2 + 9); ${end}`,
         "xdp",
       );
-    expect(wrong([way(10, 10), way(10, 14), way(14, 10), way(9, 10), way(10, 9)])).toEqual([false, false, false, true, true]);
+    expect(wrong([way(10, 10), way(10, 14), way(14, 10), way(9, 10), way(10, 9)])).toEqual([
+      false,
+      false,
+      false,
+      true,
+      true,
+    ]);
   });
 
   test("calls from two places return to each; loops that get nowhere are told from those that do", () => {
@@ -645,13 +1021,22 @@ describe("a path that another covers ends there; one that it does not is followe
       said(`r6 = 0; call f; r7 = r0; call f; ${bad}; r0 = r7; exit; f: r0 = 1; goto g; g: exit`);
     expect([calls("w1 = 0"), calls("r0 = r9")]).toEqual(["accepted", "4: R9 !read_ok"]);
     expect(said("r0 = 0; a: goto a", "raw_tracepoint", { limit: 1000 })).toBe("1: infinite loop detected at insn 1");
-    expect(said("r2 = *(u64 *)(r1 + 0); r0 = 0; a: if r2 != 5 goto a; exit", "raw_tracepoint", { limit: 1000 })).toBe("2: infinite loop detected at insn 2");
-    expect(said("r2 = *(u64 *)(r1 + 0); r3 = 0; a: r3 += 1; if r2 != 5 goto a; r0 = r3; exit", "raw_tracepoint", { limit: 500 })).toBe(
-      "4: BPF program is too large. Processed 501 insn",
+    expect(said("r2 = *(u64 *)(r1 + 0); r0 = 0; a: if r2 != 5 goto a; exit", "raw_tracepoint", { limit: 1000 })).toBe(
+      "2: infinite loop detected at insn 2",
     );
-    const counted = (load: string) => said(`*(u64 *)(r10 - 8) = 0; a: r3 = *(u64 *)(r10 - 8); r3 += 1; *(u64 *)(r10 - 8) = r3; ${load} < 20 goto a; r0 = 0; exit`);
+    expect(
+      said("r2 = *(u64 *)(r1 + 0); r3 = 0; a: r3 += 1; if r2 != 5 goto a; r0 = r3; exit", "raw_tracepoint", {
+        limit: 500,
+      }),
+    ).toBe("4: BPF program is too large. Processed 501 insn");
+    const counted = (load: string) =>
+      said(
+        `*(u64 *)(r10 - 8) = 0; a: r3 = *(u64 *)(r10 - 8); r3 += 1; *(u64 *)(r10 - 8) = r3; ${load} < 20 goto a; r0 = 0; exit`,
+      );
     expect(counted("if r3")).toBe("accepted");
-    expect(said("r0 = 0; a: r0 += 1; if r0 < 100 goto a; exit", "raw_tracepoint", { limit: 201 })).toBe("3: BPF program is too large. Processed 202 insn");
+    expect(said("r0 = 0; a: r0 += 1; if r0 < 100 goto a; exit", "raw_tracepoint", { limit: 201 })).toBe(
+      "3: BPF program is too large. Processed 202 insn",
+    );
     expect(said("r0 = 0; a: r0 += 1; if r0 < 100 goto a; exit", "raw_tracepoint", { limit: 202 })).toBe("accepted");
   });
 
@@ -666,7 +1051,8 @@ describe("a path that another covers ends there; one that it does not is followe
       change(state);
       return state;
     };
-    const seen = (change: (state: State) => void, live = 1 << 6): boolean => unchanged(made(), made(change), 2, need(live));
+    const seen = (change: (state: State) => void, live = 1 << 6): boolean =>
+      unchanged(made(), made(change), 2, need(live));
     expect(seen(() => undefined)).toBe(true);
     expect(seen((state) => (state.top.registers[7] = UNKNOWN))).toBe(true);
     expect(seen((state) => (state.top.registers[7] = UNKNOWN), 1 << 7)).toBe(false);
@@ -682,7 +1068,10 @@ describe("a path that another covers ends there; one that it does not is followe
     }
     for (const part of [{ kind: "ctx" }, { offset: 1 }, { map: 1 }, { frame: 1 }, { range: 1 }] as const) {
       const other = { ...made().top.registers[6]!, ...part };
-      expect(seen((state) => (state.top.registers[6] = other)), JSON.stringify(part)).toBe(false);
+      expect(
+        seen((state) => (state.top.registers[6] = other)),
+        JSON.stringify(part),
+      ).toBe(false);
       expect(seen((state) => (state.top.registers[6] = { ...made().top.registers[6]! }))).toBe(true);
     }
     expect(seen((state) => state.mark(0, -16, -15, Byte.Zero))).toBe(false);
@@ -702,12 +1091,9 @@ describe("a path that another covers ends there; one that it does not is followe
     const other = (state: State): void => {
       state.top.registers[6] = UNKNOWN;
     };
-    expect([called(() => undefined), called(other), called(() => undefined, 2), called(() => undefined, 3, 5)]).toEqual([
-      true,
-      false,
-      false,
-      false,
-    ]);
+    expect([called(() => undefined), called(other), called(() => undefined, 2), called(() => undefined, 3, 5)]).toEqual(
+      [true, false, false, false],
+    );
   });
 
   test("a swap that changes nothing leaves a number what it was, with its copies", () => {
@@ -718,7 +1104,9 @@ describe("a path that another covers ends there; one that it does not is followe
 
   test("8192 branches may wait, one more may not", () => {
     const waiting = (count: number) =>
-      said(`r2 = *(u64 *)(r1 + 0); ${Array.from({ length: count }, (_, i) => `if r2 == ${i} goto out`).join("; ")}; ${end}`);
+      said(
+        `r2 = *(u64 *)(r1 + 0); ${Array.from({ length: count }, (_, i) => `if r2 == ${i} goto out`).join("; ")}; ${end}`,
+      );
     expect(waiting(8192)).toBe("accepted");
     expect(waiting(8193)).toBe("8193: The sequence of 8193 jumps is too complex.");
   });
@@ -747,7 +1135,12 @@ describe("what is needed at a slot", () => {
       bits(0),
     ]);
     expect(liveness("if r1 > 5 goto a; a: r0 = 0; exit").live[0]).toBe(bits(1));
-    expect(liveness("r3 = 1 ll; goto a; a: r0 = r3; exit").live.filter((_, at) => at !== 1)).toEqual([0, bits(3), bits(3), bits(0)]);
+    expect(liveness("r3 = 1 ll; goto a; a: r0 = r3; exit").live.filter((_, at) => at !== 1)).toEqual([
+      0,
+      bits(3),
+      bits(3),
+      bits(0),
+    ]);
     expect(liveness("gotol a; a: r0 = r3; exit").live).toEqual([bits(3), bits(3), bits(0)]);
     // A helper reads its arguments, leaves none, and gives r0; of a function here, all five.
     expect(liveness("call 1; exit").live[0]).toBe(bits(1, 2));
@@ -767,12 +1160,15 @@ describe("what is needed at a slot", () => {
     expect(liveness("if r1 > r2 goto a; a: r0 = 0; exit").exact[0]).toBe(bits(1, 2));
     expect(liveness("if r1 > 2 goto a; a: r0 = 0; exit").exact[0]).toBe(bits(1));
     expect(liveness("call 5; r0 = 0; exit").exact[0]).toBe(bits(1, 2, 3, 4, 5));
-    expect(liveness("r6 = r7; r7 = 0; call 5; if r6 == 0 goto a; a: r0 = 0; exit").exact[0]).toBe(bits(1, 2, 3, 4, 5, 7));
+    expect(liveness("r6 = r7; r7 = 0; call 5; if r6 == 0 goto a; a: r0 = 0; exit").exact[0]).toBe(
+      bits(1, 2, 3, 4, 5, 7),
+    );
     const inCall = liveness("call f; exit; f: r0 = 0; exit");
     expect([inCall.exact[0], inCall.near[0], inCall.far[0]]).toEqual([0x7ff, -1, -1]);
   });
   test("slots of the stack whose number may, by the load that reads it", () => {
-    const load = (access: string, at: string) => liveness(`r2 = *(${access} *)(r10 ${at}); if r2 == 0 goto a; a: r0 = 0; exit`);
+    const load = (access: string, at: string) =>
+      liveness(`r2 = *(${access} *)(r10 ${at}); if r2 == 0 goto a; a: r0 = 0; exit`);
     expect([load("u64", "- 8").near[0], load("u64", "- 8").far[0]]).toEqual([1, 0]);
     expect([load("u64", "- 256").near[0], load("u64", "- 256").far[0]]).toEqual([1 << 31, 0]);
     expect([load("u64", "- 264").near[0], load("u64", "- 264").far[0]]).toEqual([0, 1]);
@@ -785,9 +1181,18 @@ describe("what is needed at a slot", () => {
     expect(liveness("r2 = *(u64 *)(r10 - 8); r0 = 0; exit").near[0]).toBe(0);
     // A store of all of it makes what was there before matter no more; a part does not.
     const stored = (store: string) => liveness(`${store}; r2 = *(u64 *)(r10 - 8); if r2 == 0 goto a; a: r0 = 0; exit`);
-    expect([stored("*(u64 *)(r10 - 8) = r3").near[0], stored("*(u64 *)(r10 - 8) = r3").exact[0]]).toEqual([0, bits(3, 10)]);
-    expect([stored("*(u32 *)(r10 - 8) = r3").near[0], stored("*(u32 *)(r10 - 8) = r3").exact[0]]).toEqual([1, bits(3, 10)]);
-    expect([stored("*(u64 *)(r10 - 16) = r3").near[0], stored("*(u64 *)(r10 - 16) = r3").exact[0]]).toEqual([1, bits(10)]);
+    expect([stored("*(u64 *)(r10 - 8) = r3").near[0], stored("*(u64 *)(r10 - 8) = r3").exact[0]]).toEqual([
+      0,
+      bits(3, 10),
+    ]);
+    expect([stored("*(u32 *)(r10 - 8) = r3").near[0], stored("*(u32 *)(r10 - 8) = r3").exact[0]]).toEqual([
+      1,
+      bits(3, 10),
+    ]);
+    expect([stored("*(u64 *)(r10 - 16) = r3").near[0], stored("*(u64 *)(r10 - 16) = r3").exact[0]]).toEqual([
+      1,
+      bits(10),
+    ]);
     expect(stored("*(u64 *)(r10 - 8) = 5").near[0]).toBe(1);
     expect(stored("lock *(u64 *)(r10 - 16) += r3").near[0]).toBe(3);
     expect(stored("lock *(u64 *)(r10 - 16) += r3").exact[0]).toBe(bits(0, 3, 10));
@@ -801,21 +1206,32 @@ describe("the log's words for a register", () => {
     expect(of(scalar(scalars.unknown, 3))).toBe("scalar(id=3)");
     expect(of(scalar(scalars.range(4n, 9n), 3))).toBe("scalar(id=3,smin=4,smax=9,umin=4,umax=9,var_off=(0x0; 0xf))");
     const [negative] = scalars.assume("s<", scalars.unknown, scalars.constant(-1n), true, false)!;
-    expect(of(scalar(negative))).toBe(`scalar(smax=-2,umin=${1n << 63n},umax=${(1n << 64n) - 2n},var_off=(0x8000000000000000; 0x7fffffffffffffff))`);
+    expect(of(scalar(negative))).toBe(
+      `scalar(smax=-2,umin=${1n << 63n},umax=${(1n << 64n) - 2n},var_off=(0x8000000000000000; 0x7fffffffffffffff))`,
+    );
     const [low] = scalars.assume("s>", scalars.unknown, scalars.constant(-7n), true, true)!;
     expect(of(scalar(low))).toBe("scalar(s32_min=-6)");
     const [half] = scalars.assume("<", scalars.unknown, scalars.constant(7n), true, true)!;
-    expect(of(scalar(half))).toBe("scalar(smax=9223372032559808519,umax=18446744069414584326,var_off=(0x0; 0xffffffff00000007),s32_min=0,s32_max=6,u32_max=6)");
+    expect(of(scalar(half))).toBe(
+      "scalar(smax=9223372032559808519,umax=18446744069414584326,var_off=(0x0; 0xffffffff00000007),s32_min=0,s32_max=6,u32_max=6)",
+    );
   });
   test("pointers: where they lead, and how far", () => {
-    expect([of(pointer("fp", { offset: -8 })), of(pointer("fp", { offset: -8, frame: 2 }))]).toEqual(["fp-8", "fp[2]-8"]);
-    expect(of(pointer("fp", { offset: -8, number: scalars.range(0n, 7n) }))).toBe("fp(off=-8,smin=0,smax=7,umax=7,var_off=(0x0; 0x7))");
+    expect([of(pointer("fp", { offset: -8 })), of(pointer("fp", { offset: -8, frame: 2 }))]).toEqual([
+      "fp-8",
+      "fp[2]-8",
+    ]);
+    expect(of(pointer("fp", { offset: -8, number: scalars.range(0n, 7n) }))).toBe(
+      "fp(off=-8,smin=0,smax=7,umax=7,var_off=(0x0; 0x7))",
+    );
     expect(of(pointer("ctx", { offset: 4 }))).toBe("ctx(off=4,imm=0)");
     expect(of(pointer("map_value", { map: 0, offset: 4, id: 2 }))).toBe("map_value(id=2,off=4,ks=4,vs=16,imm=0)");
     expect(of(pointer("pkt", { range: 14, id: 1 }))).toBe("pkt(id=1,off=0,r=14,imm=0)");
     expect(of(pointer("pkt_meta", { range: 4 }))).toBe("pkt_meta(off=0,r=4,imm=0)");
     expect(of(pointer("pkt_end"))).toBe("pkt_end(off=0,imm=0)");
-    expect(of(pointer("mem_or_null", { range: 16, reference: 3, id: 3 }))).toBe("mem_or_null(id=3,ref_obj_id=3,off=0,mem_size=16,imm=0)");
+    expect(of(pointer("mem_or_null", { range: 16, reference: 3, id: 3 }))).toBe(
+      "mem_or_null(id=3,ref_obj_id=3,off=0,mem_size=16,imm=0)",
+    );
     expect(of(pointer("mem", { range: 16, number: scalars.constant(-2n) }))).toBe("mem(off=0,mem_size=16,imm=-2)");
   });
 });
@@ -859,7 +1275,8 @@ describe("a state", () => {
     expect(state.frames[0]!.registers[6]).toBe(one);
     expect(state.frames[1]!.stack[0]!.spill).toBe(one);
     expect(copy.frames[0]!.registers[6]).toEqual(constant(1n));
-    for (const depth of [0, 1]) expect(copy.frames[depth]!.stack[0]).toEqual({ bytes: Array.from({ length: 8 }, () => 3), spill: constant(1n) });
+    for (const depth of [0, 1])
+      expect(copy.frames[depth]!.stack[0]).toEqual({ bytes: Array.from({ length: 8 }, () => 3), spill: constant(1n) });
     copy.rewrite((r) => (r.kind === "scalar" ? UNSET : r));
     expect(copy.frames[0]!.stack[0]).toEqual({ bytes: Array.from({ length: 8 }, () => Byte.Misc), spill: undefined });
     expect(copy.top.start).toBe(5);
