@@ -1,4 +1,6 @@
-/** Faults of order and of what a check looks at that this package's tests must notice: planted by scripts/planted.mjs. */
+/**
+ * Faults of order and of what a check looks at that this package's tests must notice: planted by scripts/planted.mjs.
+ */
 const reader = "src/cached-reader.ts";
 const cached = "test/cached-reader.test.ts";
 const witness = "src/witness.ts";

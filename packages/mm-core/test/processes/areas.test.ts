@@ -76,7 +76,11 @@ describe("mmap", () => {
       },
     ]);
     expect(map(2, 3, { shared: true, executable: true })).toBe(true);
-    expect(process.vmas.all()[1]).toMatchObject({ executable: true, shared: true, file: { pages: 3, anonymous: true } });
+    expect(process.vmas.all()[1]).toMatchObject({
+      executable: true,
+      shared: true,
+      file: { pages: 3, anonymous: true },
+    });
     end();
   });
 
@@ -88,9 +92,13 @@ describe("mmap", () => {
     );
     expect([map(9, 1), map(14, 1)]).toEqual([true, true]);
     const mmap = (start: bigint, pages: number) => processes.mmap(process, { start, pages }, {}, 0);
-    expect([mmap(AT + 1n, 1), mmap(AT + 2048n, 1), mmap(USER_END - PAGE, 2), mmap(USER_END, 1), mmap(-PAGE, 1)]).toEqual(
-      Array.from({ length: 5 }, () => false),
-    );
+    expect([
+      mmap(AT + 1n, 1),
+      mmap(AT + 2048n, 1),
+      mmap(USER_END - PAGE, 2),
+      mmap(USER_END, 1),
+      mmap(-PAGE, 1),
+    ]).toEqual(Array.from({ length: 5 }, () => false));
     expect(areas()).toEqual([
       [9, 10],
       [10, 14],
@@ -203,7 +211,8 @@ describe("mprotect", () => {
     const { map, protect, access, at, areas, process, end } = world();
     map(0, 8);
     access(at(2), "write", 5);
-    const all = (page: number) => (["read", "write", "execute"] as const).map((kind) => access(at(page), kind) === "ok");
+    const all = (page: number) =>
+      (["read", "write", "execute"] as const).map((kind) => access(at(page), kind) === "ok");
     expect(all(2)).toEqual([true, true, false]);
     expect(protect(2, 2, { writable: false })).toBe(true);
     expect(areas()).toEqual([
@@ -240,11 +249,11 @@ describe("mprotect", () => {
     const { map, protect, areas, process } = world();
     map(0, 2);
     map(3, 2);
-    expect([protect(0, 5, { writable: false }), protect(1, 2, { writable: false }), protect(-1, 2, { writable: false })]).toEqual([
-      false,
-      false,
-      false,
-    ]);
+    expect([
+      protect(0, 5, { writable: false }),
+      protect(1, 2, { writable: false }),
+      protect(-1, 2, { writable: false }),
+    ]).toEqual([false, false, false]);
     expect(protect(4, 2, { writable: false })).toBe(false);
     expect([areas(), process.vmas.all().every(({ writable }) => writable)]).toEqual([
       [
@@ -305,12 +314,12 @@ describe("mremap", () => {
       ["ok", 0],
       ["ok", 44],
     ]);
-    expect([access(at(2), "read"), access(at(4), "read"), access(at(5), "read"), access(at(moved + 3), "read")]).toEqual([
-      "segv",
-      "segv",
-      "ok",
-      "segv",
-    ]);
+    expect([
+      access(at(2), "read"),
+      access(at(4), "read"),
+      access(at(5), "read"),
+      access(at(moved + 3), "read"),
+    ]).toEqual(["segv", "segv", "ok", "segv"]);
     expect(counts()[0]).toBe(4);
     processes.truncate(file, 0, 0);
     end();
@@ -327,7 +336,12 @@ describe("mremap", () => {
       false,
       false,
     ]);
-    expect([move(0, 2, at(7)), move(0, 2, at(-1)), move(0, 2, at(1)), move(0, 2, at(0))]).toEqual([false, false, false, false]);
+    expect([move(0, 2, at(7)), move(0, 2, at(-1)), move(0, 2, at(1)), move(0, 2, at(0))]).toEqual([
+      false,
+      false,
+      false,
+      false,
+    ]);
     expect([move(0, 2, USER_END - PAGE), move(0, 1, USER_END)]).toEqual([false, false]);
     expect(areas()).toEqual([
       [0, 4],
@@ -586,7 +600,9 @@ describe("copy on write", () => {
     processes.run(child, 1);
     expect(access(at(0), "write", 2, 1)).toBe("ok");
     const own = child.space.lookup(at(0))!.frame;
-    expect([machine.memory.nodeOf(own), userFrames.count(frame), userFrames.count(own), child.rss]).toEqual([1, 1, 1, 1]);
+    expect([machine.memory.nodeOf(own), userFrames.count(frame), userFrames.count(own), child.rss]).toEqual([
+      1, 1, 1, 1,
+    ]);
     expect([read(0), read(0, 1)]).toEqual([
       ["ok", 1],
       ["ok", 2],
@@ -708,7 +724,11 @@ describe("CPUs and their processes", () => {
     map(0, 1);
     access(at(0), "write", 4);
     const before = free();
-    for (const act of [() => processes.spawn(0), () => processes.fork(process, 0), () => processes.exec(process, 0) || undefined]) {
+    for (const act of [
+      () => processes.spawn(0),
+      () => processes.fork(process, 0),
+      () => processes.exec(process, 0) || undefined,
+    ]) {
       allocator.refuse(1);
       expect(act()).toBeUndefined();
       allocator.refuse(0);
