@@ -5,9 +5,8 @@
  *
  * In packages/bench: npm run micro -- check [runs] [nodes] [all]
  *
- * Measured (Node 20.20.2, 2 cores shared with other work at a load of 9 to 13, 150 runs, user time, thousand steps a
- * second; in brackets with every run done on a single-copy kernel too): 2 nodes 94 to 158 (80 to 102). See
- * docs/speed.md.
+ * Rounds of fewer than 600 runs say how fast V8 is to compile as much as what it makes of it. What was measured:
+ * docs/speed.md, "The checker".
  */
 import { CheckedSystem, CORE_FAMILIES, Differential, FAMILIES, Repertoire } from "@kreplica/check";
 import { smallImage, smallMachine } from "@kreplica/kernel";

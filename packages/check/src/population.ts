@@ -225,10 +225,10 @@ export class Population {
   checkFiles(): void {
     for (const { process, model } of this.live) {
       if (!model.mapsFiles) continue;
-      for (const [page, { of, copied }] of model.pages) {
+      model.pages.forEach(({ of, copied }, page) => {
         const address = BigInt(page) * PAGE;
         const found = of && process.space.lookup(address);
-        if (!found) continue;
+        if (!found) return;
         const where = `page 0x${page.toString(16)} of process ${process.id}, page ${of.index} of a file`;
         if (of.index >= of.file.pages)
           throw new CheckFailure("F10", `${where} that has ${of.file.pages}, is frame ${found.frame}`);
@@ -237,12 +237,12 @@ export class Population {
           throw new CheckFailure("F10", `${where}, is frame ${found.frame}, the file's is ${cached ?? "none"}`);
         if (copied && found.frame === cached)
           throw new CheckFailure("F10", `${where}, was copied, and is the file's frame ${found.frame}`);
-      }
+      });
     }
   }
 
   private comparePages(process: Process, model: UserModel): void {
-    for (const [page, wanted] of model.pages) {
+    model.pages.forEach((wanted, page) => {
       const address = BigInt(page) * PAGE;
       const found = process.space.lookup(address);
       const frame = found
@@ -261,7 +261,7 @@ export class Population {
       }
       if (found?.writable && !wanted.writable)
         throw new CheckFailure("F8", `page 0x${page.toString(16)} is writable and should not be`);
-    }
+    });
   }
 
   /** After a step: what is counted as locked, of one process in turn; now and then its pages too. F8. */

@@ -1,5 +1,6 @@
 /** What a user may see: pages, what may be done with them, what is in them. A map, whatever the kernel's policy. */
 import { PAGE, type PageRange } from "@kreplica/hw-x86/api";
+import { PageMap } from "./page-map.js";
 
 /** A file: the words of each of its pages, up to its end. */
 export class ModelFile {
@@ -64,15 +65,14 @@ export const pageNumber = (address: bigint): number => Number(address / PAGE);
 
 /** The pages of one process, by page number. */
 export class UserModel {
-  private readonly byNumber = new Map<number, ModelPage>();
+  private byNumber = new PageMap<ModelPage>();
   brkPages = 0;
   /** Whether a file was ever mapped. */
   mapsFiles = false;
   /** Of the LDT, by entry; all others are 0. */
   readonly descriptors = new Map<number, bigint>();
 
-  /** In the order in which they were mapped. */
-  get pages(): ReadonlyMap<number, ModelPage> {
+  get pages(): Pick<PageMap<ModelPage>, "get" | "size" | "forEach"> {
     return this.byNumber;
   }
 
@@ -86,7 +86,7 @@ export class UserModel {
 
   copy(): UserModel {
     const copy = new UserModel();
-    for (const [page, each] of this.byNumber) copy.byNumber.set(page, each);
+    copy.byNumber = this.byNumber.copy();
     copy.brkPages = this.brkPages;
     copy.mapsFiles = this.mapsFiles;
     for (const [entry, descriptor] of this.descriptors) copy.descriptors.set(entry, descriptor);
@@ -94,21 +94,15 @@ export class UserModel {
   }
 
   isFree({ start, pages }: PageRange): boolean {
-    const first = pageNumber(start);
-    for (let page = first; page < first + pages; page++) if (this.byNumber.has(page)) return false;
-    return true;
+    return !this.byNumber.hasAny(pageNumber(start), pages);
   }
 
   isCovered({ start, pages }: PageRange): boolean {
-    const first = pageNumber(start);
-    for (let page = first; page < first + pages; page++) if (!this.byNumber.has(page)) return false;
-    return true;
+    return this.byNumber.hasAll(pageNumber(start), pages);
   }
 
   map({ start, pages }: PageRange, writable: boolean, stack = false): void {
-    const first = pageNumber(start);
-    const fresh = { writable, executable: false, stack, values: UNWRITTEN };
-    for (let page = first; page < first + pages; page++) this.byNumber.set(page, fresh);
+    this.byNumber.fill(pageNumber(start), pages, { writable, executable: false, stack, values: UNWRITTEN });
   }
 
   /** @param offset page of the file at the first */
@@ -125,15 +119,18 @@ export class UserModel {
 
   /** Whether any page is of a file. */
   maps(file: ModelFile): boolean {
-    return this.mapsFiles && [...this.byNumber.values()].some(({ of }) => of?.file === file);
+    let found = false;
+    if (this.mapsFiles) this.byNumber.forEach(({ of }) => (found ||= of?.file === file));
+    return found;
   }
 
   /** A file ends earlier: copies of what lay behind go too. */
   truncated(file: ModelFile): void {
     if (!this.mapsFiles) return;
-    for (const [page, each] of this.byNumber)
+    this.byNumber.forEach((each, page) => {
       if (each.copied && each.of?.file === file && each.of.index >= file.pages)
         this.byNumber.set(page, { ...each, copied: false });
+    });
   }
 
   /** Pages that are made present, as if each was stored to that may be: private pages of files are copied. */
@@ -148,11 +145,7 @@ export class UserModel {
   }
 
   unmap({ start, pages }: PageRange): void {
-    const first = pageNumber(start);
-    // Ranges that are unmapped may hold a thousand pages, of which few are there.
-    if (pages > this.byNumber.size) {
-      for (const page of this.byNumber.keys()) if (page >= first && page < first + pages) this.byNumber.delete(page);
-    } else for (let page = first; page < first + pages; page++) this.byNumber.delete(page);
+    this.byNumber.deleteRange(pageNumber(start), pages);
   }
 
   protect({ start, pages }: PageRange, writable: boolean, executable: boolean): void {
@@ -179,7 +172,7 @@ export class UserModel {
       if (!found) continue;
       if (!found.stack) return;
       const fresh = { ...found, values: UNWRITTEN };
-      for (let each = page; each < above; each++) this.byNumber.set(each, fresh);
+      this.byNumber.fill(page, above - page, fresh);
       return;
     }
   }

@@ -1,7 +1,7 @@
 /**
  * Group C, under KPTI: what both halves of a pair map of the kernel they map alike, so that one may be cached for both.
  */
-import { Bit, type Frame, frameOf, isPresent, leafFrame, slotRange, walkRange } from "@kreplica/hw-x86/api";
+import { Bit, type Frame, frameOf, isLeaf, isPresent, leafFrame, slotRange, walkRange } from "@kreplica/hw-x86/api";
 import { pageWithin, walk } from "@kreplica/mm-core/api";
 import type { Invariant } from "./invariant.js";
 import type { Subject } from "./subject.js";
@@ -50,10 +50,14 @@ export const HALVES: readonly Invariant<Subject>[] = [
           if (!isPresent(lo) || !isPresent(kernelLow)) continue;
           const table = frameOf(lo, entries.high(root + 1, slot));
           const kernelTable = frameOf(kernelLow, entries.high(root, slot));
-          // The tables are the same: so are the leaves. Or they were looked at for another pair.
+          // The tables are the same, here or further down: so are the leaves. Or they were looked at for another pair.
           if (table === kernelTable || seen.get(table)?.has(kernelTable)) continue;
           seen.set(table, (seen.get(table) ?? new Set()).add(kernelTable));
           walkRange(memory, root + 1, layout.levels, slotRange(layout.levels, slot, slot), {
+            table(address, level, lower) {
+              const { level: kernelLevel, lo, hi } = walk(memory, root, layout.levels, address, level);
+              return !(kernelLevel === level && isPresent(lo) && !isLeaf(lo, level) && frameOf(lo, hi) === lower);
+            },
             leaf(address, level, userLow, userHigh) {
               const { level: kernelLevel, lo, hi } = walk(memory, root, layout.levels, address);
               if (!isPresent(lo)) return;

@@ -120,7 +120,11 @@ function filesMayMeet(
   }
   if (!one?.model.mapsFiles || !other?.model.mapsFiles) return true;
   const { of } = touchedPage(system, second, other) ?? {};
-  return ![...one.model.pages.values()].some((page) => page.of && !page.of.shared && page.of.file === of?.file);
+  let mayCopy = false;
+  one.model.pages.forEach(
+    (page) => (mayCopy ||= page.of !== undefined && !page.of.shared && page.of.file === of?.file),
+  );
+  return !mayCopy;
 }
 
 /** Whether no lock keeps the second out while the first is under way. */
