@@ -66,7 +66,7 @@ export const rowAt = (places: Places, kind: Kind): number => places.counts + kin
 export const countSource = (places: Places, row: I32, source: I32): Code =>
   count(i32.add(i32.add(row, shl(source, 2)), control(places, Control.Row)), 0);
 
-const filledOf = (variables: FunctionBody): Filled => ({
+const filledOf = (variables: Pick<FunctionBody, "local">): Filled => ({
   way: variables.local("i32"),
   victim: variables.local("i32"),
   modified: variables.local("i32"),
@@ -83,7 +83,7 @@ function secondLevel(
   beyond: Beyond,
 ): Pick<Beyond, "second"> & { readonly fromL1: Beyond["fromL2"] } {
   // A modified line leaves L1D, or is cleaned there: frame, line.
-  const fromL1 = writer.add("", ["i32", "i32"], undefined, (variables, frame, line) => {
+  const fromL1 = writer.inline(["i32", "i32"], undefined, (variables, frame, line) => {
     const set = variables.local("i32");
     const mask = variables.local("i32");
     return [
@@ -96,7 +96,7 @@ function secondLevel(
   const outside = places.outer && outerCode(writer, places, places.outer, l2, beyond.evicted);
 
   // Uses a line in L2, bringing it in: frame, line, 1 for a store. The source, and in bit 16 whether L2 has it shared.
-  const second = writer.add("", ["i32", "i32", "i32"], "i32", (variables, frame, line, write) => {
+  const second = writer.inline(["i32", "i32", "i32"], "i32", (variables, frame, line, write) => {
     const set = variables.local("i32");
     const mask = variables.local("i32");
     const order = variables.local("i32");
@@ -140,7 +140,7 @@ export function misses(writer: BinaryWriter, places: Places, beyond: Beyond): Mi
   const { fromL1, second } =
     l2 === null ? { fromL1: beyond.fromL2, second: beyond.second } : secondLevel(writer, places, l2, beyond);
 
-  const firstStore = writer.add("", ["i32", "i32", "i32", "i32"], "i32", (variables, frame, line, set, way) => {
+  const firstStore = writer.inline(["i32", "i32", "i32", "i32"], "i32", (variables, frame, line, set, way) => {
     const code = variables.local("i32");
     return [
       code.set(setOf(l1i, frame, line)),
@@ -153,7 +153,7 @@ export function misses(writer: BinaryWriter, places: Places, beyond: Beyond): Mi
     ];
   });
 
-  const data = writer.add("", ["i32", "i32", "i32", "i32"], undefined, (variables, frame, line, write, row) => {
+  const data = writer.inline(["i32", "i32", "i32", "i32"], undefined, (variables, frame, line, write, row) => {
     const set = variables.local("i32");
     const order = variables.local("i32");
     const source = variables.local("i32");
@@ -177,7 +177,7 @@ export function misses(writer: BinaryWriter, places: Places, beyond: Beyond): Mi
   });
 
   // Brings a line that is new in L1I; what L1D changed in it goes below first. The source.
-  const fetchLine = writer.add("", ["i32", "i32"], "i32", (variables, frame, line) => {
+  const fetchLine = writer.inline(["i32", "i32"], "i32", (variables, frame, line) => {
     const set = variables.local("i32");
     const mask = variables.local("i32");
     return [
@@ -193,7 +193,7 @@ export function misses(writer: BinaryWriter, places: Places, beyond: Beyond): Mi
   });
 
   // Brings a line to L1I ahead of its use, where it is not there.
-  const bring = writer.add("", ["i32", "i32"], undefined, (variables, frame, line) => {
+  const bring = writer.inline(["i32", "i32"], undefined, (variables, frame, line) => {
     const set = variables.local("i32");
     const order = variables.local("i32");
     const source = variables.local("i32");
@@ -209,7 +209,7 @@ export function misses(writer: BinaryWriter, places: Places, beyond: Beyond): Mi
     ];
   });
 
-  const code = writer.add("", ["i32", "i32"], undefined, (variables, frame, line) => {
+  const code = writer.inline(["i32", "i32"], undefined, (variables, frame, line) => {
     const set = variables.local("i32");
     const order = variables.local("i32");
     const last = variables.local("i32");
@@ -248,7 +248,7 @@ function replacement(writer: BinaryWriter, { present, presentShift }: Places) {
   const place = (frame: Local<"i32">, line: I32): I32 =>
     shl(shrU(i32.mul(i32.or(shl(frame, 6), line), number(Pattern.Hash)), presentShift), 1);
   const change = (at: I32, more: number): Code => i32.store16(at, add(i32.load16(at, present), more), present);
-  return writer.add("", ["i32", "i32", "i32"], undefined, (_, victim, frame, line) => [
+  return writer.inline(["i32", "i32", "i32"], undefined, (_, victim, frame, line) => [
     change(place(frame, line), 1),
     when(i32.ne(victim, number(-1)), change(place(victim, line), -1)),
   ]);

@@ -28,7 +28,7 @@ export function lruCode(writer: BinaryWriter, place: LruPlace): LruCode {
   const has = (slot: I32, key: I32, tag: I32): I32 =>
     i32.and(i32.eq(word(slot, place.key), key), i32.eq(word(slot, place.tag), tag));
 
-  const find = writer.add("", ["i32", "i32"], "i32", (variables, key, tag) => {
+  const find = writer.inline(["i32", "i32"], "i32", (variables, key, tag) => {
     const slot = variables.local("i32");
     return [
       slot.set(link(first, place.older)),
@@ -46,7 +46,7 @@ export function lruCode(writer: BinaryWriter, place: LruPlace): LruCode {
     ];
   });
 
-  const use = writer.add("", ["i32"], undefined, (variables, slot) => {
+  const use = writer.inline(["i32"], undefined, (variables, slot) => {
     const newer = variables.local("i32");
     const older = variables.local("i32");
     return [
@@ -77,7 +77,7 @@ export function lruCode(writer: BinaryWriter, place: LruPlace): LruCode {
     ]),
   ];
 
-  const insert = writer.add("", ["i32", "i32", "i32", "i32"], undefined, (variables, key, tag, value, extra) => {
+  const insert = writer.inline(["i32", "i32", "i32", "i32"], undefined, (variables, key, tag, value, extra) => {
     const slot = variables.local("i32");
     const bucket = variables.local("i32");
     const before = variables.local("i32");

@@ -162,7 +162,7 @@ export function outerCode(
   evictedFromCore: Callee<readonly ["i32", "i32", "i32"], undefined>,
 ): Outside {
   const sets = new SetCode(l3);
-  const located = (variables: FunctionBody): Located => ({
+  const located = (variables: Pick<FunctionBody, "local">): Located => ({
     set: variables.local("i32"),
     group: variables.local("i32"),
     tag: variables.local("i32"),
@@ -183,7 +183,7 @@ export function outerCode(
 
   /** Uses a line, bringing it in; what had to leave goes home. @param mark the bit of a tag that comes in modified */
   const touch = (
-    variables: FunctionBody,
+    variables: Pick<FunctionBody, "local">,
     at: Located,
     mask: I32,
     line: I32,
@@ -225,8 +225,7 @@ export function outerCode(
     ];
   };
 
-  return writer.add(
-    "",
+  return writer.inline(
     ["i32", "i32", "i32", "i32", "i32", "i32"],
     "i32",
     (variables, frame, line, set2, way2, victim, modified) => {

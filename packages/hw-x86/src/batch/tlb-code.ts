@@ -55,7 +55,7 @@ export const isWanted = (tlb: TlbPlace, entry: I32, page: I32, { tag, globalTag 
 /** Finds a page: the byte offset of its entry, or -1; the order of use is as it was. */
 function search(writer: BinaryWriter, tlb: TlbPlace, large: number) {
   const { ways, setMask, pagesAt } = tlb;
-  return writer.add("", ["i32", "i32", "i32", "i32"], "i32", (variables, index, page, tag, globalTag) => {
+  return writer.inline(["i32", "i32", "i32", "i32"], "i32", (variables, index, page, tag, globalTag) => {
     const first = variables.local("i32");
     const mask = variables.local("i32");
     const entry = variables.local("i32");
@@ -87,7 +87,12 @@ function search(writer: BinaryWriter, tlb: TlbPlace, large: number) {
 }
 
 /** Makes an entry the one used last of its set. */
-function use(variables: FunctionBody, { ways, setMask, orderAt }: TlbPlace, index: I32, entry: I32): Code {
+function use(
+  variables: Pick<FunctionBody, "local">,
+  { ways, setMask, orderAt }: TlbPlace,
+  index: I32,
+  entry: I32,
+): Code {
   const order = variables.local("i32");
   const scratch = [variables.local("i32"), variables.local("i32")] as const;
   const way = i32.sub(shrU(entry, 4), i32.mul(and(index, setMask), number(ways)));
@@ -107,7 +112,7 @@ const recount = ({ regionsAt }: TlbPlace, page: I32, more: number): Code => {
  * @param filled writes the entry at a byte offset
  */
 function insert(
-  variables: FunctionBody,
+  variables: Pick<FunctionBody, "local">,
   places: Places,
   tlb: TlbPlace,
   index: I32,
@@ -141,7 +146,7 @@ function insert(
 
 /** Enters what a walk found: page, tag, frame, denials. @param bits of a page number below those of its size */
 function entering(writer: BinaryWriter, places: Places, tlb: TlbPlace, bits: number) {
-  return writer.add("", ["i32", "i32", "i32", "i32"], undefined, (variables, page, tag, frame, denials) =>
+  return writer.inline(["i32", "i32", "i32", "i32"], undefined, (variables, page, tag, frame, denials) =>
     insert(variables, places, tlb, shrU(page, bits), page, (entry) =>
       [page, tag, frame, denials].map((word, nth) => i32.store(entry, word, tlb.entriesAt + 4 * nth)),
     ),
@@ -178,7 +183,7 @@ export function translation(
   );
   const walk = walks && walking(writer, places, walks.walk, code);
   // The parameters: address halves, and 0 load, 1 store, 2 fetch.
-  return writer.add("", ["i32", "i32", "i32"], "i32", (variables, lo, hi, access) => {
+  return writer.inline(["i32", "i32", "i32"], "i32", (variables, lo, hi, access) => {
     const wanted = { page: variables.local("i32"), tag: variables.local("i32"), globalTag: variables.local("i32") };
     const { page, tag, globalTag } = wanted;
     const deny = variables.local("i32");
@@ -276,7 +281,7 @@ function walking(writer: BinaryWriter, places: Places, walk: Walks["walk"], code
   const second = [places.second, places.secondLarge ? places.second : null, places.secondHuge];
   const into = second.map((tlb, below) => [...entered(tlb, 9 * below), ...entered(first[below]!, 9 * below)]);
   const types = ["i32", "i32", "i32", "i32", "i32", "i32", "i32"] as const;
-  return writer.add("", types, "i32", (variables, lo, hi, page, tag, globalTag, deny, access) => {
+  return writer.inline(types, "i32", (variables, lo, hi, page, tag, globalTag, deny, access) => {
     const level = variables.local("i32");
     const frame = variables.local("i32");
     const enter = into.map((callees, below) => {

@@ -57,92 +57,87 @@ export function walks(
   };
 
   // Address halves, page, tag, denials, 1 for a store. The leaf's level, or 0.
-  const read = writer.add(
-    "",
-    ["i32", "i32", "i32", "i32", "i32", "i32"],
-    "i32",
-    (v, lo, hi, page, tag, deny, write) => {
-      const [level, frame, denials] = [v.local("i32"), v.local("i32"), v.local("i32")];
-      const [slot, at, entry, high, known] = [
-        v.local("i32"),
-        v.local("i32"),
-        v.local("i32"),
-        v.local("i32"),
-        v.local("i32"),
-      ];
-      const giveUp = leave(number(0));
-      const leaf: Code = [
-        when(i32.ne(level, number(1)), [
-          when(i32.gtU(level, number(3)), giveUp),
-          // The first of its kind makes TypeScript count what it kept no count of.
-          when(i32.isZero(control(places, Control.AnyLarge)), giveUp),
-          when(
-            i32.eq(level, number(2)),
-            [when(and(entry, Entry.Reserved2), giveUp), frame.set(and(frame, ~0x1ff))],
-            [when(and(entry, Entry.Reserved3), giveUp), frame.set(and(frame, ~0x3_ffff))],
-          ),
+  const read = writer.inline(["i32", "i32", "i32", "i32", "i32", "i32"], "i32", (v, lo, hi, page, tag, deny, write) => {
+    const [level, frame, denials] = [v.local("i32"), v.local("i32"), v.local("i32")];
+    const [slot, at, entry, high, known] = [
+      v.local("i32"),
+      v.local("i32"),
+      v.local("i32"),
+      v.local("i32"),
+      v.local("i32"),
+    ];
+    const giveUp = leave(number(0));
+    const leaf: Code = [
+      when(i32.ne(level, number(1)), [
+        when(i32.gtU(level, number(3)), giveUp),
+        // The first of its kind makes TypeScript count what it kept no count of.
+        when(i32.isZero(control(places, Control.AnyLarge)), giveUp),
+        when(
+          i32.eq(level, number(2)),
+          [when(and(entry, Entry.Reserved2), giveUp), frame.set(and(frame, ~0x1ff))],
+          [when(and(entry, Entry.Reserved3), giveUp), frame.set(and(frame, ~0x3_ffff))],
+        ),
+      ]),
+      when(i32.isZero(and(denials, Denial.NotUser)), denials.set(or(denials, Denial.UserPage))),
+      when(and(i32.and(denials, deny), ~Denial.NotDirty), giveUp),
+      when(i32.isZero(and(entry, Entry.Dirty)), [when(write, giveUp), denials.set(or(denials, Denial.NotDirty))]),
+      setControl(places, Control.WalkFrame, frame),
+      setControl(places, Control.WalkGlobal, and(entry, Entry.Global)),
+      setControl(places, Control.WalkDenials, denials),
+      leave(level),
+    ];
+    return [
+      block((found) => [
+        caches.map((cache, below) =>
+          cache === null
+            ? []
+            : [
+                slot.set(cache.find.value(and(page, ~BELOW[below]!), tag)),
+                when(slot, [
+                  level.set(number(below + 1)),
+                  frame.set(i32.load(shl(slot, 2), structures[below]!.value)),
+                  denials.set(i32.load(shl(slot, 2), structures[below]!.extra)),
+                  branch(found),
+                ]),
+              ],
+        ),
+        level.set(control(places, Control.WalkLevels)),
+        frame.set(control(places, Control.WalkRoot)),
+      ]),
+      setControl(places, Control.WalkStart, level),
+      setControl(places, Control.WalkSlot, slot),
+      loop((next) => [
+        i32.store(step(level), frame, steps),
+        i32.store(step(level), denials, steps + 4),
+        known.set(shl(and(frame, TABLES - 1), 3)),
+        when(i32.eq(i32.load(known, tables), frame), at.set(i32.load(known, tables + 4)), [
+          at.set(table.value(frame)),
+          when(i32.isZero(at), giveUp),
+          i32.store(known, frame, tables),
+          i32.store(known, at, tables + 4),
         ]),
-        when(i32.isZero(and(denials, Denial.NotUser)), denials.set(or(denials, Denial.UserPage))),
-        when(and(i32.and(denials, deny), ~Denial.NotDirty), giveUp),
-        when(i32.isZero(and(entry, Entry.Dirty)), [when(write, giveUp), denials.set(or(denials, Denial.NotDirty))]),
-        setControl(places, Control.WalkFrame, frame),
-        setControl(places, Control.WalkGlobal, and(entry, Entry.Global)),
-        setControl(places, Control.WalkDenials, denials),
-        leave(level),
-      ];
-      return [
-        block((found) => [
-          caches.map((cache, below) =>
-            cache === null
-              ? []
-              : [
-                  slot.set(cache.find.value(and(page, ~BELOW[below]!), tag)),
-                  when(slot, [
-                    level.set(number(below + 1)),
-                    frame.set(i32.load(shl(slot, 2), structures[below]!.value)),
-                    denials.set(i32.load(shl(slot, 2), structures[below]!.extra)),
-                    branch(found),
-                  ]),
-                ],
+        at.set(i32.add(at, shl(indexOf(lo, hi, level), 3))),
+        entry.set(i32.load(at)),
+        high.set(i32.load(at, 4)),
+        when(i32.ne(and(entry, Entry.Present | Entry.Accessed), number(Entry.Present | Entry.Accessed)), giveUp),
+        when(i32.and(high, control(places, Control.WalkReserved)), giveUp),
+        // Not writable, not for users, no execute.
+        denials.set(
+          i32.or(
+            i32.or(denials, and(shrU(i32.xor(entry, number(-1)), 1), Denial.NotWritable | Denial.NotUser)),
+            shl(shrU(high, 31), 3),
           ),
-          level.set(control(places, Control.WalkLevels)),
-          frame.set(control(places, Control.WalkRoot)),
-        ]),
-        setControl(places, Control.WalkStart, level),
-        setControl(places, Control.WalkSlot, slot),
-        loop((next) => [
-          i32.store(step(level), frame, steps),
-          i32.store(step(level), denials, steps + 4),
-          known.set(shl(and(frame, TABLES - 1), 3)),
-          when(i32.eq(i32.load(known, tables), frame), at.set(i32.load(known, tables + 4)), [
-            at.set(table.value(frame)),
-            when(i32.isZero(at), giveUp),
-            i32.store(known, frame, tables),
-            i32.store(known, at, tables + 4),
-          ]),
-          at.set(i32.add(at, shl(indexOf(lo, hi, level), 3))),
-          entry.set(i32.load(at)),
-          high.set(i32.load(at, 4)),
-          when(i32.ne(and(entry, Entry.Present | Entry.Accessed), number(Entry.Present | Entry.Accessed)), giveUp),
-          when(i32.and(high, control(places, Control.WalkReserved)), giveUp),
-          // Not writable, not for users, no execute.
-          denials.set(
-            i32.or(
-              i32.or(denials, and(shrU(i32.xor(entry, number(-1)), 1), Denial.NotWritable | Denial.NotUser)),
-              shl(shrU(high, 31), 3),
-            ),
-          ),
-          frame.set(i32.or(shrU(entry, 12), shl(high, 20))),
-          when(i32.or(i32.eq(level, number(1)), and(entry, Entry.PageSize)), leaf),
-          level.set(add(level, -1)),
-          branch(next),
-        ]),
-        number(0).code,
-      ];
-    },
-  );
+        ),
+        frame.set(i32.or(shrU(entry, 12), shl(high, 20))),
+        when(i32.or(i32.eq(level, number(1)), and(entry, Entry.PageSize)), leaf),
+        level.set(add(level, -1)),
+        branch(next),
+      ]),
+      number(0).code,
+    ];
+  });
 
-  const walk = writer.add("", ["i32", "i32", "i32", "i32", "i32"], "i32", (v, lo, hi, tag, deny, write) => {
+  const walk = writer.inline(["i32", "i32", "i32", "i32", "i32"], "i32", (v, lo, hi, tag, deny, write) => {
     const [leaf, level, page, frame, line] = [
       v.local("i32"),
       v.local("i32"),

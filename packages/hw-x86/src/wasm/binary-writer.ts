@@ -4,18 +4,14 @@
  *
  * Source: WebAssembly Core Specification 2.0, "Binary Format".
  */
-import { type Code, type Expression, TYPE_CODES, unsigned, type ValueType, writeCode } from "./code.js";
+import { type Code, type Expression, type Local, TYPE_CODES, unsigned, type ValueType } from "./code.js";
+import { FunctionBody, local, withZeros } from "./function-body.js";
+
+export type { FunctionBody, Local };
 
 /** Name of the one namespace of imports, and in it of the memory. */
 export const HOST = "host";
 export const MEMORY = "memory";
-
-/** A variable of a function, its parameters included: an expression for its value. */
-export interface Local<T extends ValueType> extends Expression<T> {
-  set(value: Expression<T>): Code;
-  /** As {@link set}, and has the value. */
-  tee(value: Expression<T>): Expression<T>;
-}
 
 /** The variables of the parameters. */
 type Locals<P extends readonly ValueType[]> = { readonly [K in keyof P]: P[K] extends ValueType ? Local<P[K]> : never };
@@ -24,45 +20,13 @@ type Values<P extends readonly ValueType[]> = {
   readonly [K in keyof P]: P[K] extends ValueType ? Expression<P[K]> : never;
 };
 
-/** Something that can be called, imported or written. */
+/** Something that can be called, imported, written, or written out where it is called. */
 export interface Callee<P extends readonly ValueType[], R extends ValueType | undefined> {
   readonly result: R;
   /** A call whose result is used. */
   value(...values: Values<P>): R extends ValueType ? Expression<R> : never;
   /** A call alone; what it results in is dropped. */
   run(...values: Values<P>): Code;
-}
-
-/** A function under way: makes its variables, which begin as 0. */
-export class FunctionBody {
-  private readonly types: ValueType[] = [];
-
-  /** @param parameters how many variables there are before the first */
-  constructor(private readonly parameters: number) {}
-
-  /** One more variable. */
-  local<T extends ValueType>(type: T): Local<T> {
-    this.types.push(type);
-    return local(type, this.parameters + this.types.length - 1);
-  }
-
-  /** Its variables, then its instructions, as the code section has them. */
-  bytes(code: Code): number[] {
-    const bytes = [...unsigned(this.types.length), ...this.types.flatMap((type) => [1, TYPE_CODES[type]])];
-    writeCode(code, bytes);
-    bytes.push(0x0b);
-    return bytes;
-  }
-}
-
-function local<T extends ValueType>(type: T, index: number): Local<T> {
-  const at = unsigned(index);
-  return {
-    type,
-    code: [0x20, at],
-    set: (value) => [value.code, 0x21, at],
-    tee: (value) => ({ type, code: [value.code, 0x22, at] }),
-  };
 }
 
 /** Writes one binary. Imports come before the first function. */
@@ -103,7 +67,7 @@ export class BinaryWriter {
     called: string,
     parameters: P,
     result: R,
-    body: (variables: FunctionBody, ...given: Locals<P>) => Code,
+    body: (variables: Pick<FunctionBody, "local">, ...given: Locals<P>) => Code,
   ): Callee<P, R> {
     const index = this.importedFunctions + this.functions.length;
     this.functions.push(this.typeOf(parameters, result));
@@ -112,6 +76,26 @@ export class BinaryWriter {
     this.bodies.push(variables.bytes(body(variables, ...given)));
     if (called !== "") this.exports.push([...name(called), 0, ...unsigned(index)]);
     return callee(index, result);
+  }
+
+  /**
+   * A function that is written out wherever it is called: V8 11.3 does so with no function of WebAssembly.
+   * @param body as of {@link add}; is asked again for each call
+   */
+  inline<const P extends readonly ValueType[], R extends ValueType | undefined>(
+    parameters: P,
+    result: R,
+    body: (variables: Pick<FunctionBody, "local">, ...given: Locals<P>) => Code,
+  ): Callee<P, R> {
+    return calleeOf(result, (values) => ({
+      inlined: (variables) => {
+        const given = parameters.map((type) => variables.local(type));
+        const { code, zeros } = withZeros(variables, (own) => body(own, ...(given as unknown as Locals<P>)));
+        // All are computed before any is set: one may be another call, written out with the same variables.
+        const sets = [...given].reverse().map((each) => each.set({ type: each.type, code: [] }));
+        return { before: [values, sets, zeros], result, body: code };
+      },
+    }));
   }
 
   /** The whole binary. */
@@ -148,22 +132,22 @@ export class BinaryWriter {
   }
 }
 
-function callee<P extends readonly ValueType[], R extends ValueType | undefined>(
-  index: number,
+/** @param call a call, of the code that computes its values */
+function calleeOf<P extends readonly ValueType[], R extends ValueType | undefined>(
   result: R,
+  call: (values: Code) => Code[number],
 ): Callee<P, R> {
-  const call = (values: readonly Expression<ValueType>[]): Code => [
-    values.map((value) => value.code),
-    0x10,
-    unsigned(index),
-  ];
+  const code = (values: readonly Expression<ValueType>[]): Code => [call(values.map((value) => value.code))];
   return {
     result,
     value: (...values) =>
-      ({ type: result, code: call(values as readonly Expression<ValueType>[]) }) as ReturnType<Callee<P, R>["value"]>,
-    run: (...values) => [call(values as readonly Expression<ValueType>[]), result === undefined ? [] : 0x1a],
+      ({ type: result, code: code(values as readonly Expression<ValueType>[]) }) as ReturnType<Callee<P, R>["value"]>,
+    run: (...values) => [code(values as readonly Expression<ValueType>[]), result === undefined ? [] : 0x1a],
   };
 }
+
+const callee = <P extends readonly ValueType[], R extends ValueType | undefined>(index: number, result: R) =>
+  calleeOf<P, R>(result, (values) => [values, 0x10, unsigned(index)]);
 
 const name = (text: string): number[] => {
   const bytes = [...text].map((letter) => letter.charCodeAt(0));

@@ -29,13 +29,45 @@ interface Branch {
   readonly target: Label;
 }
 
+/** The way out of a function, or of what was written out of one where it is called. */
+interface Leave {
+  readonly kind: "leave";
+}
+
+/** A call that becomes what it calls when the function around it is written. */
+export interface Inlined {
+  readonly inlined: (variables: Variables) => InlinedCode;
+}
+
+/** A call's values put into variables of the function around it, and the body, which a {@link leave} goes behind. */
+export interface InlinedCode {
+  readonly before: Code;
+  readonly result: ValueType | undefined;
+  readonly body: Code;
+}
+
+/** Variables of a function that is being written. */
+export interface Variables {
+  /** One that is nobody's: what is in it is not known, and at the function's begin 0. */
+  local<T extends ValueType>(type: T): Local<T>;
+  /** Has something done; the variables that it makes are nobody's again afterwards. */
+  lend<T>(work: () => T): T;
+}
+
 /** Instructions in order. */
-export type Code = readonly (number | Structure | Branch | Code)[];
+export type Code = readonly (number | Structure | Branch | Leave | Inlined | Code)[];
 
 /** Instructions that leave one value. */
 export interface Expression<T extends ValueType> {
   readonly type: T;
   readonly code: Code;
+}
+
+/** A variable of a function, its parameters included: an expression for its value. */
+export interface Local<T extends ValueType> extends Expression<T> {
+  set(value: Expression<T>): Code;
+  /** As {@link set}, and has the value. */
+  tee(value: Expression<T>): Expression<T>;
 }
 
 /** Bytes of the types. */
@@ -118,7 +150,37 @@ export const branch = (target: Label): Code => [{ opcode: 12, target }];
 export const branchIf = (condition: Expression<"i32">, target: Label): Code => [condition.code, { opcode: 13, target }];
 
 /** Leaves the function, with its result where it has one. */
-export const leave = (result?: Expression<ValueType>): Code => [result?.code ?? [], 0x0f];
+export const leave = (result?: Expression<ValueType>): Code => [result?.code ?? [], { kind: "leave" }];
+
+/**
+ * Writes calls out that are to be.
+ * @param variables of the function they are in
+ * @param end where what they stand in was written out itself: its end
+ * @returns instructions with no {@link Inlined} among them
+ */
+export function inlined(code: Code, variables: Variables, end?: Label): Code {
+  return code.map((part) => {
+    if (typeof part === "number" || "target" in part) return part;
+    if ("inlined" in part)
+      return variables.lend(() => {
+        const { before, result, body } = part.inlined(variables);
+        const label = made();
+        const type = result === undefined ? NO_RESULT : TYPE_CODES[result];
+        return [
+          inlined(before, variables, end),
+          { ...structure(2, label, inlined(body, variables, label)), result: type },
+        ];
+      });
+    if ("body" in part)
+      return {
+        ...part,
+        body: inlined(part.body, variables, end),
+        otherwise: part.otherwise && inlined(part.otherwise, variables, end),
+      };
+    if ("kind" in part) return end === undefined ? 0x0f : branch(end);
+    return inlined(part, variables, end);
+  });
+}
 
 /**
  * Writes instructions out.
@@ -142,6 +204,7 @@ export function writeCode(code: Code, bytes: number[], open: Label[] = []): void
       }
       open.pop();
       bytes.push(0x0b);
-    } else writeCode(part, bytes, open);
+    } else if ("kind" in part || "inlined" in part) throw new RangeError("a call is still to be written out");
+    else writeCode(part, bytes, open);
   }
 }
