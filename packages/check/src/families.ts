@@ -5,6 +5,7 @@
 import type { Plugin } from "@kreplica/di";
 import { DemandCopies, type KernelPolicy } from "@kreplica/kernel";
 import { Drawing } from "./drawing.js";
+import { aheadFamily } from "./families/ahead.js";
 import { areaFamily } from "./families/areas.js";
 import { borrowedTablesFamily } from "./families/borrowed-tables.js";
 import { bpfFamily } from "./families/bpf.js";
@@ -46,7 +47,13 @@ export const FAMILIES: readonly OperationFamily[] = [
  * And what has a meaning under some policies or on some machines alone, or is of schedules: drawn where it has, done
  * wherever a saved run asks for it.
  */
-export const ALL_FAMILIES: readonly OperationFamily[] = [...FAMILIES, demandFamily, memoryGoesFamily, meetingFamily];
+export const ALL_FAMILIES: readonly OperationFamily[] = [
+  ...FAMILIES,
+  demandFamily,
+  memoryGoesFamily,
+  meetingFamily,
+  aheadFamily,
+];
 
 /**
  * What is drawn on kernels under a policy.

@@ -11,6 +11,7 @@ import type { KernelSource } from "@kreplica/kernel";
 import { CheckFailure } from "./check-failure.js";
 import { CheckedSystem } from "./checked-system.js";
 import { CORE_FAMILIES } from "./core-families.js";
+import { aheadFamily } from "./families/ahead.js";
 import { fileFamily } from "./families/files.js";
 import { memoryGoesFamily } from "./families/memory-goes.js";
 import { meetingFamily } from "./families/meetings.js";
@@ -217,6 +218,11 @@ const segment =
   (entry: number): Meeting =>
   (during, point): Operation =>
     ({ op: "segment-within", during, point, cpu: 2, entry }) as Operation;
+const ahead =
+  (op: "walk-within" | "ahead-within" | "deaf-within", cpu: number) =>
+  (page: number): Meeting =>
+  (during, point): Operation =>
+    ({ op, during, point, cpu, page }) as Operation;
 const meets =
   (second: Given): Meeting =>
   (during, point): Operation =>
@@ -229,7 +235,15 @@ interface Scene {
   readonly meetings: readonly Meeting[];
 }
 
-const OF_PAGES: readonly Meeting[] = [...READ_AT.map(reader), ...SECOND.map(meets)];
+/** CPUs of the same process and of another, in the middle of walks, walking ahead, and with interrupts off. */
+const beside = (pages: readonly number[]): readonly Meeting[] =>
+  pages.flatMap((page) => [
+    ahead("walk-within", 2)(page),
+    ...[1, 2].map((cpu) => ahead("ahead-within", cpu)(page)),
+    ahead("deaf-within", 2)(page),
+  ]);
+
+const OF_PAGES: readonly Meeting[] = [...READ_AT.map(reader), ...beside([0, 11]), ...SECOND.map(meets)];
 const SCENES: readonly Scene[] = [
   {
     setup: SETUP,
@@ -267,7 +281,7 @@ const SCENES: readonly Scene[] = [
       { op: "mremap", p: 0, cpu: 0, page: 0, pages: 3, to: 15 },
       { op: "fork", p: 0, cpu: 0 },
     ],
-    meetings: [...[0, 1, 2, 6].map(reader), ...[0, 1].map(readerOn(3)), ...SECOND_OF_FILES.map(meets)],
+    meetings: [...[0, 1, 2, 6].map(reader), ...[0, 1].map(readerOn(3)), ...beside([1]), ...SECOND_OF_FILES.map(meets)],
   },
   {
     setup: WITH_LDT,
@@ -307,6 +321,7 @@ const LATE_SCENES: readonly Scene[] = [
     firsts: [{ op: "unplug", node: 2, cpu: 0 }],
     meetings: [
       ...[0, 1, 12].map(reader),
+      ...beside([0]),
       ...[0, 2, 4].map(
         (cpu): Meeting =>
           (during, point): Operation =>
@@ -395,7 +410,10 @@ export function exploreSchedules(kernel: KernelSource, stride = 1, hear?: (done:
 }
 
 const booted = (kernel: KernelSource): CheckedSystem =>
-  new CheckedSystem(kernel, { families: [...CORE_FAMILIES, fileFamily, memoryGoesFamily, meetingFamily], goOn: true });
+  new CheckedSystem(kernel, {
+    families: [...CORE_FAMILIES, fileFamily, memoryGoesFamily, meetingFamily, aheadFamily],
+    goOn: true,
+  });
 
 /** Points of an operation when nothing comes in between. */
 function pointsOf(system: CheckedSystem, setup: readonly Operation[], during: Operation): number {

@@ -4,11 +4,21 @@
  *
  * A space is looked at after a step only when one of its PGDs was stored to; a table page when it is freed.
  */
-import { type Frame, NONE } from "@kreplica/hw-x86";
+import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
 import type { BootParts } from "@kreplica/kernel";
 import { type AddressSpace, LDT_SLOT, PGD_PAGES } from "@kreplica/mm-core";
 import { CheckFailure } from "./check-failure.js";
 
+/** What was just done at a point. */
+export interface Point {
+  /** A frame was given back. */
+  readonly freed?: boolean;
+  /** CPU that acted on an interrupt. */
+  readonly acted?: CpuId;
+}
+const OTHER: Point = {};
+
+/** Counts stores and points of an operation, and lets something happen at one of them. */
 export class TableWatch {
   /** Table stores since the step began. */
   stores = 0;
@@ -31,7 +41,7 @@ export class TableWatch {
   private probe: { readonly store: number; readonly run: () => void } | undefined;
   /** Points passed so far: see {@link pointAt}. */
   private points = 0;
-  private pointProbe: { readonly point: number; readonly run: () => void } | undefined;
+  private pointProbe: { readonly point: number; readonly run: (what: Point) => void; readonly on: boolean } | undefined;
 
   constructor(private readonly parts: BootParts) {
     const { entries, allocator } = parts;
@@ -54,7 +64,7 @@ export class TableWatch {
         this.notPointedTo(each);
       }
       free(frame, order);
-      this.point();
+      this.point({ freed: true });
     };
     this.watchFlushes();
     const stored = (table: Frame, index: number): void => {
@@ -91,44 +101,40 @@ export class TableWatch {
     } else if (!this.lastIsTable) this.kernelStores = true;
   }
 
-  /** A point before a flush is sent, and one when every CPU has acknowledged it. */
+  /** A point before a flush is sent, and one whenever a CPU has acted on it: after the last, all have. */
   private watchFlushes(): void {
     const { cpus, switcher } = this.parts;
     const flushRanges = cpus.flushRanges.bind(cpus);
     const flushAll = cpus.flushAll.bind(cpus);
     const flush = switcher.flush.bind(switcher);
     const loadLdt = switcher.loadLdt.bind(switcher);
-    const around = (work: () => void): void => {
-      this.point();
-      work();
-      this.point();
-    };
     cpus.flushRanges = (...given) => {
-      around(() => {
-        flushRanges(...given);
-      });
+      this.point();
+      flushRanges(...given);
     };
     cpus.flushAll = () => {
-      around(flushAll);
+      this.point();
+      flushAll();
     };
     switcher.flush = (...given) => {
-      around(() => {
-        flush(...given);
-      });
+      this.point();
+      flush(...given);
     };
     switcher.loadLdt = (...given) => {
-      around(() => {
-        loadLdt(...given);
-      });
+      this.point();
+      loadLdt(...given);
     };
+    cpus.observeActing((acted) => {
+      this.point({ acted });
+    });
   }
 
-  private point(): void {
+  private point(what: Point = OTHER): void {
     this.points++;
     const { pointProbe } = this;
-    if (!pointProbe || this.points !== pointProbe.point) return;
-    this.pointProbe = undefined;
-    pointProbe.run();
+    if (!pointProbe || this.points < pointProbe.point) return;
+    if (!pointProbe.on) this.pointProbe = undefined;
+    pointProbe.run(what);
   }
 
   /** Starts to count the stores of a step. */
@@ -146,11 +152,17 @@ export class TableWatch {
   }
 
   /**
-   * Runs something, once, at the n-th point of what follows: after a table store, before and after an interrupt by
-   * which CPUs are told to flush or to load another LDT, after a frame was given back. Until {@link stopProbe}.
+   * Runs something, once, at the n-th point of what follows: after a table store, before an interrupt by which CPUs are
+   * told to flush or to load another LDT and after each of them has, after a frame was given back. Until {@link
+   * stopProbe}.
    */
   pointAt(point: number, run: () => void): void {
-    this.pointProbe = { point: this.points + point, run };
+    this.pointProbe = { point: this.points + point, run, on: false };
+  }
+
+  /** The same, at that point and at each that follows. */
+  pointsFrom(point: number, run: (what: Point) => void): void {
+    this.pointProbe = { point: this.points + point, run, on: true };
   }
 
   /** How many points some work has. */

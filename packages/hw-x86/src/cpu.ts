@@ -241,6 +241,36 @@ export class HardwareThread extends ThreadRegisters implements Cpu, BatchedThrea
     return this.batched ?? undefined;
   }
 
+  walkAhead(lo: number, hi: number, level: number): void {
+    if (this.core.asleep !== 0) this.core.wake();
+    if ((this.context & Context.Never) !== 0 || (hi << this.canonicalShift) >> this.canonicalShift !== (hi | 0)) return;
+    const { tlbs } = this.core;
+    const page = (lo >>> 12) | (hi << 20);
+    const high = (hi >>> 12) & 0x1fff;
+    const tag = high | this.context;
+    const globalTag = high | this.globalContext;
+    if (
+      tlbs.dataSmall.lookup(page, page, tag, globalTag) !== MISS ||
+      tlbs.findLarge(0, page, tag, globalTag) !== 0 ||
+      tlbs.findSecond(0, page, tag, globalTag) !== 0
+    )
+      return;
+    const { walker } = this;
+    const found = walker.walk(lo, hi, tag, LOAD, 0) === 0;
+    tlbs.fills = (tlbs.fills + 1) | 0;
+    // Nothing is kept of entries that it has not come to; the table that one of them leads to is a level lower.
+    tlbs.structures.dropBelow(level - 1, page, tag);
+    if (found && walker.level >= level)
+      tlbs.insert(
+        0,
+        walker.level,
+        page,
+        walker.global !== 0 && this.globals ? globalTag : tag,
+        walker.frame,
+        walker.denials,
+      );
+  }
+
   retire(count: number): void {
     this.counters[this.placeRow] = this.counters[this.placeRow]! + count;
   }

@@ -134,6 +134,14 @@ export interface Cpu {
   invpcid(type: 0 | 1 | 2 | 3, pcid: number, address: bigint): void;
   /** Everything this thread's core caches about translations. */
   flushTranslations(): void;
+  /**
+   * Walks for an address that no instruction accesses, as processors do ahead of what they run: what is found is kept,
+   * A bits are set, and nothing faults. Nothing is walked for that a TLB has.
+   * @param level of the last entry it has read so far, 1 to 5: a walk in the middle goes on from there at the next
+   *   access. A leaf above ends it, and nothing is kept of one that is not read
+   * @source Intel SDM vol. 3A, "Details of TLB Use", "Caches for Paging Structures"
+   */
+  walkAhead(lo: number, hi: number, level: number): void;
   /** What it has cached of page tables, for checks; reading it changes nothing. */
   readonly cached: CachedTranslations;
   /** What it keeps of instructions, for checks; absent where nothing runs on it that keeps any. */

@@ -74,6 +74,13 @@ export class PagingStructureCaches {
     this.pml4e?.drop(page & ~Below.Pml4e, tag);
   }
 
+  /** Forgets what would be used for one page in a context of tables below a level. @param level 1 to 4 */
+  dropBelow(level: number, page: number, tag: number): void {
+    if (level > 1) this.pde?.drop(page & ~Below.Pde, tag);
+    if (level > 2) this.pdpte?.drop(page & ~Below.Pdpte, tag);
+    if (level > 3) this.pml4e?.drop(page & ~Below.Pml4e, tag);
+  }
+
   /** Forgets every entry whose tag has these bits. */
   flush(mask: number, bits: number): void {
     this.pde?.flush(mask, bits);

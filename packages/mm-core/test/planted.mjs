@@ -11,6 +11,22 @@ const cpusTest = "test/tables/cpu-state.test.ts";
 
 export default [
   {
+    promise: "whoever sends an interrupt waits for CPUs with interrupts off",
+    file: cpus,
+    find: "    for (const cpu of late) {\n      this.enableInterrupts(cpu);\n      act(cpu);",
+    replace: "    for (const cpu of late) {\n      act(cpu);\n      this.enableInterrupts(cpu);",
+    test: cpusTest,
+    pattern: "interrupts off",
+  },
+  {
+    promise: "a CPU that went elsewhere before the interrupt came forgets nothing of the space it left",
+    file: "src/processes/switch-mm.ts",
+    find: "      if (this.hears(cpu, space, freedTables)) this.flushOn(",
+    replace: "      if (this.of(cpu)) this.flushOn(",
+    test: "test/processes/switch-mm.test.ts",
+    pattern: "interrupts off",
+  },
+  {
     promise: "empty tables go back only once no CPU can walk them",
     file: tables,
     find: "      this.cpus.flushAll();\n      this.owed.length = 0;",

@@ -70,7 +70,8 @@ export const racingFamily: OperationFamily<RacingOperation> = {
 };
 
 type Fields = Partial<Record<"p" | "cpu", number>>;
-const cpuOf = (system: Subject, operation: Operation): number | undefined => {
+/** CPU an operation is asked for on. */
+export const cpuOf = (system: Subject, operation: Operation): number | undefined => {
   const { cpu } = operation as Fields;
   return cpu === undefined ? undefined : system.cpu(cpu);
 };
@@ -162,6 +163,12 @@ export function interleave(system: Subject, during: Operation, second: Operation
   if (!system.met) system.perform(second);
 }
 
+/** The frame that a process's tables say, by its own lookup. */
+export function frameMapped({ process }: Live, address: bigint): Frame | undefined {
+  const found = process.space.lookup(address);
+  return found && found.frame + (found.level === 2 ? Number((address >> 12n) & 511n) : 0);
+}
+
 /** An operation with a read of a place by a CPU in user mode in the middle of it. */
 export function read(system: Subject, during: Operation, number: number, place: number, arm: Arm): void {
   const { parts, population } = system;
@@ -170,11 +177,7 @@ export function read(system: Subject, during: Operation, number: number, place: 
   if (!who || cpuOf(system, during) === cpu) return system.perform(during);
   const address = system.address(place);
   const page = pageNumber(address);
-  const within = Number((address >> 12n) & 511n);
-  const frameNow = (): Frame | undefined => {
-    const found = who.process.space.lookup(address);
-    return found && found.frame + (found.level === 2 ? within : 0);
-  };
+  const frameNow = (): Frame | undefined => frameMapped(who, address);
   const before = frameNow();
   const wordBefore = who.model.read(page)?.[0];
   let reached: Frame | undefined;

@@ -261,16 +261,22 @@ export class PcidSwitch implements SwitchMm {
   flush(space: AddressSpace, range: PageRange, freedTables: boolean, from: CpuId): void {
     const generation = this.generation(space) + 1;
     this.generations.set(space, generation);
-    const told: CpuId[] = [];
-    for (const cpu of this.state.online) {
-      const tlb = this.of(cpu);
-      if (tlb.space !== space || tlb.away || (tlb.lazy && !freedTables)) continue;
-      if (cpu !== from) told.push(cpu);
-      this.flushOn(cpu, tlb, space, range, generation);
+    const wanted = [...this.state.online].filter((cpu) => this.hears(cpu, space, freedTables));
+    const told = wanted.filter((cpu) => cpu !== from);
+    if (told.length > 0) {
+      this.counts.shootdowns++;
+      this.machine.interrupt(from, told);
     }
-    if (told.length === 0) return;
-    this.counts.shootdowns++;
-    this.machine.interrupt(from, told);
+    this.state.haveAct(wanted, from, (cpu) => {
+      // Whoever went elsewhere before the interrupt came has nothing to forget until it comes back.
+      if (this.hears(cpu, space, freedTables)) this.flushOn(cpu, this.of(cpu), space, range, generation);
+    });
+  }
+
+  /** Whether a CPU is told of a flush of a space. */
+  private hears(cpu: CpuId, space: AddressSpace, freedTables: boolean): boolean {
+    const tlb = this.of(cpu);
+    return tlb.space === space && !tlb.away && (!tlb.lazy || freedTables);
   }
 
   private flushOn(cpu: CpuId, tlb: CpuTlb, space: AddressSpace, { start, pages }: PageRange, generation: number): void {
@@ -294,15 +300,13 @@ export class PcidSwitch implements SwitchMm {
 
   loadLdt(space: AddressSpace, ldt: Ldt, from: CpuId): void {
     this.ldts.set(space, ldt);
-    const told: CpuId[] = [];
-    for (const cpu of this.state.online) {
-      const tlb = this.of(cpu);
-      // Whoever is on temporary tables has no LDT there, and takes what is there on the way back.
-      if (tlb.space !== space || tlb.away) continue;
-      tlb.ldt = ldt;
-      if (cpu !== from) told.push(cpu);
-    }
+    // Whoever is on temporary tables has no LDT there, and takes what is there on the way back.
+    const wanted = [...this.state.online].filter((cpu) => this.hears(cpu, space, true));
+    const told = wanted.filter((cpu) => cpu !== from);
     if (told.length > 0) this.machine.interrupt(from, told);
+    this.state.haveAct(wanted, from, (cpu) => {
+      if (this.hears(cpu, space, true)) this.of(cpu).ldt = ldt;
+    });
   }
 
   ldt(cpu: CpuId): Ldt | undefined {

@@ -23,6 +23,24 @@ export interface CpuState {
   flushAll(): void;
   /** Shootdowns sent, each to all other CPUs online. */
   readonly shootdowns: number;
+  /**
+   * Has CPUs act on an interrupt, one after the other, and returns when all have. One with interrupts off acts when it
+   * enables them, behind the others, and the sender waits for it.
+   * @throws InvariantError when the sender has interrupts off: two that wait for each other would wait for good
+   * @param from sends the interrupt, and acts itself where it is among them
+   * @source Linux 6.5 kernel/smp.c smp_call_function_many_cond
+   */
+  haveAct(cpus: Iterable<CpuId>, from: CpuId, act: (cpu: CpuId) => void): void;
+  /**
+   * A CPU is told of nothing from now on.
+   * @throws InvariantError when it has interrupts off already
+   * @param rest what it has still to do before it enables them: done when somebody waits for it
+   */
+  disableInterrupts(cpu: CpuId, rest: () => void): void;
+  /** Does what the CPU has still to do, if it has interrupts off. */
+  enableInterrupts(cpu: CpuId): void;
+  /** Tells somebody of each CPU that acted on an interrupt of {@link haveAct}, right behind it; of one at a time. */
+  observeActing(observer: ((cpu: CpuId) => void) | undefined): void;
 }
 export const CpuState = token<CpuState>("mm-core/CpuState");
 

@@ -1,6 +1,7 @@
 /** CPUs that run the kernel, and the interrupts by which they are told to forget translations. */
 import { inject, injectable } from "@kreplica/di";
 import { type CpuId, Machine, PAGE, type PageRange } from "@kreplica/hw-x86/api";
+import { invariant } from "../errors.js";
 import { type CpuState, SINGLE_PAGE_CEILING } from "./cpu-state-api.js";
 import { KernelLayout } from "../image/kernel-layout-api.js";
 
@@ -10,6 +11,9 @@ export class OnlineCpus implements CpuState {
   current: CpuId = 0;
   shootdowns = 0;
   private readonly up = new Set<CpuId>();
+  /** CPUs with interrupts off, and what they have still to do. */
+  private readonly deaf = new Map<CpuId, () => void>();
+  private observer: ((cpu: CpuId) => void) | undefined;
   get online(): ReadonlySet<CpuId> {
     return this.up;
   }
@@ -52,6 +56,38 @@ export class OnlineCpus implements CpuState {
     this.shootdowns++;
     const others = [...this.up].filter((cpu) => cpu !== this.current);
     if (others.length > 0) this.machine.interrupt(this.current, others);
-    for (const cpu of this.up) flush(cpu);
+    this.haveAct(this.up, this.current, flush);
+  }
+
+  haveAct(cpus: Iterable<CpuId>, from: CpuId, act: (cpu: CpuId) => void): void {
+    invariant(!this.deaf.has(from), () => `CPU ${from} sends an interrupt and waits, and has interrupts off itself`);
+    const late: CpuId[] = [];
+    for (const cpu of cpus) {
+      if (this.deaf.has(cpu)) late.push(cpu);
+      else {
+        act(cpu);
+        this.observer?.(cpu);
+      }
+    }
+    for (const cpu of late) {
+      this.enableInterrupts(cpu);
+      act(cpu);
+      this.observer?.(cpu);
+    }
+  }
+
+  disableInterrupts(cpu: CpuId, rest: () => void): void {
+    invariant(!this.deaf.has(cpu), () => `CPU ${cpu} has interrupts off already`);
+    this.deaf.set(cpu, rest);
+  }
+
+  enableInterrupts(cpu: CpuId): void {
+    const rest = this.deaf.get(cpu);
+    this.deaf.delete(cpu);
+    rest?.();
+  }
+
+  observeActing(observer: ((cpu: CpuId) => void) | undefined): void {
+    this.observer = observer;
   }
 }

@@ -149,6 +149,7 @@ export class StubCpu implements Cpu {
   loadPhysical(): void {}
   storePhysical(): void {}
   retire(): void {}
+  walkAhead(): void {}
   invlpg(address: bigint): void {
     this.told.push(`invlpg ${hex(address)}`);
   }

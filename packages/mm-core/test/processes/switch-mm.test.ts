@@ -179,6 +179,34 @@ describe.each(named)("%s", (_, setup) => {
     }
   });
 
+  test("a flush waits for a CPU of the space that has interrupts off, and for no other", () => {
+    const { s, one } = shared();
+    const { cpus, switcher } = s.kernel;
+    const { frame } = one.pages.get(A)!;
+    const order: string[] = [];
+    // In the kernel, which has another half's PCID.
+    expect(s.speculate(2, A)).toBe(frame);
+    cpus.disableInterrupts(2, () => order.push(`reads ${s.speculate(2, A)}`));
+    cpus.disableInterrupts(3, () => order.push("not of the space"));
+    one.space.clear(A);
+    one.pages.delete(A);
+    switcher.flush(one.space, { start: A, pages: 1 }, false, 0);
+    expect(order).toEqual([`reads ${frame}`]);
+    expect(s.access(2, A)).toBe(NONE);
+    // What it does last takes it elsewhere: nothing is left to forget.
+    const other = s.space();
+    cpus.disableInterrupts(2, () => {
+      s.run(2, other);
+    });
+    const writes = cr3(s, 2);
+    one.space.clear(B);
+    one.pages.delete(B);
+    switcher.flush(one.space, { start: B, pages: 1 }, false, 0);
+    expect([switcher.loaded(2) === other.space, cr3(s, 2) - writes]).toEqual([true, 1]);
+    s.run(2, one);
+    expect(s.access(2, B)).toBe(NONE);
+  });
+
   test("on temporary tables: a flush of any size leaves them alone, and is made up on the way back", () => {
     for (const [pages, lazy] of [
       [1, false],

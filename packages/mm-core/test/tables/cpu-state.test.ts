@@ -182,3 +182,53 @@ test("a CPU that is not on line is told nothing, and holds what it held", () => 
   kernel.cpus.flushAll();
   expect(kernel.load(2, 4)).toBe(false);
 });
+
+describe("a CPU with interrupts off", () => {
+  const scene = () => {
+    const kernel = held(false, true);
+    for (const cpu of CPUS) kernel.cpus.bringUp(cpu);
+    kernel.cpus.current = 1;
+    const order: string[] = [];
+    kernel.cpus.observeActing((cpu) => order.push(`${cpu} acted`));
+    return { ...kernel, order };
+  };
+
+  test("acts on a flush behind all others, which wait for it: until then it has what it had", () => {
+    const { cpus, order, load, run, takeAway } = scene();
+    run(2, 1);
+    expect(load(2, 4)).toBe(true);
+    cpus.disableInterrupts(2, () => order.push(load(2, 4) ? "2 still reads" : "2 has forgotten"));
+    takeAway();
+    cpus.flushAll();
+    expect(order).toEqual(["0 acted", "1 acted", "3 acted", "2 still reads", "2 acted"]);
+    expect(load(2, 4)).toBe(false);
+    // It has them on again.
+    order.length = 0;
+    cpus.flushAll();
+    expect(order).toEqual(["0 acted", "1 acted", "2 acted", "3 acted"]);
+  });
+
+  test("that nobody waits for is done when it enables them, once", () => {
+    const { cpus, order } = scene();
+    cpus.disableInterrupts(2, () => order.push("2 done"));
+    expect(() => {
+      cpus.disableInterrupts(2, () => undefined);
+    }).toThrow("CPU 2 has interrupts off already");
+    cpus.enableInterrupts(2);
+    cpus.enableInterrupts(2);
+    cpus.enableInterrupts(3);
+    expect(order).toEqual(["2 done"]);
+    cpus.observeActing(undefined);
+    cpus.flushAll();
+    expect(order).toEqual(["2 done"]);
+  });
+
+  test("sends no interrupt and waits: two of them would wait for good", () => {
+    const { cpus, order } = scene();
+    cpus.disableInterrupts(1, () => order.push("1 done"));
+    expect(() => {
+      cpus.flushAll();
+    }).toThrow("CPU 1 sends an interrupt and waits, and has interrupts off itself");
+    expect(order).toEqual([]);
+  });
+});
