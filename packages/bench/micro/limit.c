@@ -15,7 +15,14 @@
  * Where a stream of one core over small pages that are all there never comes (other holders of a line, faults, large
  * pages) the question is asked, as ours asks it, and the program ends. So is a limit meant: what C does here ours does
  * too, and what makes it quick is allowed: SSE2 where the host has it, frames of 24 bits (64 GiB).
+ *
+ * With clang it can be compiled to WebAssembly as well (limit-wasm.h). Each of these makes it do one thing as ours does
+ * (packages/hw-x86/src/batch/), so that limit.ts can tell what that costs: CALLS, SETS_52, STATE_WORDS, SIZES, TURNS,
+ * TWO_PASSES, HOMES, BATCHES.
  */
+#ifdef __wasm__
+#include "limit-wasm.h"
+#else
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +30,7 @@
 #include <sys/resource.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
+#endif
 #endif
 
 #ifdef PLAIN
@@ -32,6 +40,12 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 #define RARE __attribute__((noinline, cold))
+/* What is a function of its own in ours. */
+#ifdef CALLS
+#define CALLED static __attribute__((noinline))
+#else
+#define CALLED INLINE
+#endif
 
 enum { EMPTY = -1, NODES = 2, SETS1 = 64, SETS2 = 512, SETS3 = 32768, WAYS3 = 16 };
 enum { LOAD, STORE, FETCH };
@@ -59,10 +73,18 @@ RARE static void beyond(const char *what) {
 
 /* ---- L1 and L2: eight ways a line stays in, nibble n of `order` is the way of the n-th last use. ---- */
 
+#ifdef STATE_WORDS
+typedef uint32_t ways8;
+#else
+typedef uint8_t ways8;
+#endif
 struct set8 {
   uint32_t tag[8];
   uint32_t order;
-  uint8_t modified, shared;
+  ways8 modified, shared;
+#ifdef SETS_52
+  uint8_t mark[8], unused[8 - 2 * sizeof(ways8)];
+#endif
 };
 static struct set8 l1i[SETS1], l1d[SETS1], l2[SETS2];
 
@@ -96,6 +118,13 @@ INLINE void clean8(struct set8 *set, int way) {
   if (!FULL) return;
   set->modified &= ~(1u << way);
   set->shared &= ~(1u << way);
+}
+
+/* Ours keeps a byte of each tag's hash, by which TypeScript looks for it. */
+INLINE void mark8(struct set8 *set, int way, uint32_t frame) {
+#ifdef SETS_52
+  set->mark[way] = frame * 0x9e3779b1u >> 24;
+#endif
 }
 
 /* Empties a way and makes it the next to be filled. */
@@ -175,7 +204,23 @@ static int fetch_kept;
 static uint64_t fetch_last;
 static uint32_t fetch_frame;
 
+#ifdef HOMES
+static uint8_t homes[2 * NODES];
+INLINE int home(uint32_t frame) {
+  const uint32_t half = frame >> (node_shift - 1);
+  return half < sizeof homes ? homes[half] : 0;
+}
+#else
 INLINE int home(uint32_t frame) { return frame >> node_shift; }
+#endif
+
+/* Under which regions anything was counted but hits of L1. */
+uint32_t counted_regions, touched_regions;
+INLINE void counted(void) {
+#ifdef TURNS
+  counted_regions |= 1u << region;
+#endif
+}
 
 INLINE void write_back(uint32_t frame) {
   if (FULL) counts[WRITE_BACKS_AT + home(frame)]++;
@@ -212,7 +257,7 @@ static void from_l2(uint32_t frame, uint32_t line, int modified) {
 }
 
 /* After a miss of L2 that filled `way`: where the line came from. */
-INLINE int outside(uint32_t frame, uint32_t line, struct set8 *set, int way, uint32_t old, int modified) {
+CALLED int outside(uint32_t frame, uint32_t line, struct set8 *set, int way, uint32_t old, int modified) {
   if (FULL && modified && !victim) from_l2(old, line, 1);
   int here, granted = 0;
   if (victim) {
@@ -232,7 +277,7 @@ INLINE int outside(uint32_t frame, uint32_t line, struct set8 *set, int way, uin
 }
 
 /* Uses a line in L2, bringing it in: where it came from. */
-INLINE int second_level(uint32_t frame, uint32_t line, struct set8 *set, int *way) {
+CALLED int second_level(uint32_t frame, uint32_t line, struct set8 *set, int *way) {
   *way = find8(set->tag, frame);
   if (*way != EMPTY) {
     set->order = promoted(set->order, *way);
@@ -243,12 +288,13 @@ INLINE int second_level(uint32_t frame, uint32_t line, struct set8 *set, int *wa
   const uint32_t old = set->tag[*way];
   const int modified = set->modified >> *way & 1;
   set->tag[*way] = frame;
+  mark8(set, *way, frame);
   clean8(set, *way);
   return outside(frame, line, set, *way, old, modified);
 }
 
 /* A modified line leaves L1D, or is cleaned there. */
-INLINE void from_l1(uint32_t frame, uint32_t line) {
+CALLED void from_l1(uint32_t frame, uint32_t line) {
   struct set8 *below = at2(frame, line);
   const int way = find8(below->tag, frame);
   if (way == EMPTY) from_l2(frame, line, 1);
@@ -257,19 +303,19 @@ INLINE void from_l1(uint32_t frame, uint32_t line) {
 
 /* ---- L1. ---- */
 
-INLINE void first_store(uint32_t frame, uint32_t line, struct set8 *set, int way) {
+CALLED void first_store(uint32_t frame, uint32_t line, struct set8 *set, int way) {
   if (set->shared >> way & 1) beyond("a shared line");
   set->modified |= 1u << way;
   const int code = find8(at1(l1i, line)->tag, frame);
   if (code != EMPTY) remove8(at1(l1i, line), code), fetch_kept = 0;
 }
 
-INLINE void data(uint32_t frame, uint32_t line, int write, uint64_t *row) {
+CALLED void data(uint32_t frame, uint32_t line, int write, uint64_t *row) {
   struct set8 *set = at1(l1d, line);
   int way = find8(set->tag, frame);
   if (way != EMPTY) {
     set->order = promoted(set->order, way);
-    if (FULL && write && !(set->modified >> way & 1)) first_store(frame, line, set, way);
+    if (FULL && write && !(set->modified >> way & 1)) first_store(frame, line, set, way), counted();
     row[L1]++;
     return;
   }
@@ -278,6 +324,7 @@ INLINE void data(uint32_t frame, uint32_t line, int write, uint64_t *row) {
   const uint32_t old = set->tag[way];
   const int modified = set->modified >> way & 1;
   set->tag[way] = frame;
+  mark8(set, way, frame);
   clean8(set, way);
   if (FULL && modified) from_l1(old, line);
   int way2;
@@ -285,10 +332,11 @@ INLINE void data(uint32_t frame, uint32_t line, int write, uint64_t *row) {
   const int source = second_level(frame, line, below, &way2);
   if (FULL && (below->shared >> way2 & 1)) set->shared |= 1u << way;
   if (FULL && write) first_store(frame, line, set, way);
+  counted();
   row[source]++;
 }
 
-INLINE void code(uint32_t frame, uint32_t line, uint64_t *row) {
+CALLED void code(uint32_t frame, uint32_t line, uint64_t *row) {
   struct set8 *set = at1(l1i, line);
   int way = find8(set->tag, frame);
   if (way != EMPTY) {
@@ -299,6 +347,7 @@ INLINE void code(uint32_t frame, uint32_t line, uint64_t *row) {
   way = set->order >> 28;
   set->order = set->order << 4 | way;
   set->tag[way] = frame;
+  mark8(set, way, frame);
   if (FULL) {
     struct set8 *first = at1(l1d, line);
     const int there = find8(first->tag, frame);
@@ -307,6 +356,7 @@ INLINE void code(uint32_t frame, uint32_t line, uint64_t *row) {
       from_l1(frame, line);
     }
   }
+  counted();
   row[second_level(frame, line, at2(frame, line), &way)]++;
 }
 
@@ -329,17 +379,60 @@ TLB(data_small, 16, 4)
 TLB(second, 128, 8)
 
 /* Way of a page, or EMPTY. */
-INLINE int find_key(const key *keys, int ways, key own, key global) {
+CALLED int find_key(const key *keys, int ways, key own, key global) {
   for (int way = 0; way < ways; way++)
     if (keys[way] == own || (FULL && keys[way] == global)) return way;
   return EMPTY;
 }
+
+#ifdef SIZES
+/* Pages of 2 MiB, and of 1 GiB for data: asked for where any was used, as the streams never do. */
+enum { LARGE_TAG = 1 << 30 };
+TLB(code_large, 1, 8)
+TLB(data_large, 8, 4)
+TLB(data_huge, 1, 4)
+static uint16_t small_regions[2][4096];
+#define LOOK(tlb, sets, ways, bits)                                                                                    \
+  do {                                                                                                                 \
+    __typeof__(&tlb[0]) set = &tlb[page >> (bits) & ((sets) - 1)];                                                     \
+    const key below = ((key)1 << (bits)) - 1, first = (own & ~below) | LARGE_TAG, every = (all & ~below) | LARGE_TAG;  \
+    const int way = find_key(set->keys, ways, first, every);                                                           \
+    if (way != EMPTY) {                                                                                                \
+      set->order = promoted(set->order, way);                                                                          \
+      struct entry found = set->entries[way];                                                                          \
+      found.frame += page & ((1 << (bits)) - 1);                                                                       \
+      return found;                                                                                                    \
+    }                                                                                                                  \
+  } while (0)
+/* A larger page, or a frame of EMPTY. */
+INLINE struct entry larger(uint64_t page, key own, key all, int code) {
+  if (code) LOOK(code_large, 1, 8, 9);
+  else {
+    LOOK(data_large, 8, 4, 9);
+    LOOK(data_huge, 1, 4, 18);
+  }
+  return (struct entry){ EMPTY, 0 };
+}
+INLINE struct entry larger_second(uint64_t page, key own, key all) {
+  LOOK(second, 128, 8, 9);
+  return (struct entry){ EMPTY, 0 };
+}
+/* Keeps count of small pages by 2 MiB, once any larger page was used. */
+#define RECOUNT(set, oldest, ways, name)                                                                               \
+  if (any_large && (ways) == 4) {                                                                                      \
+    if ((set)->keys[oldest] != (key)EMPTY) small_regions[0][(set)->keys[oldest] >> 9 & 4095]--;                        \
+    small_regions[0][(name) >> 9 & 4095]++;                                                                            \
+  }
+#else
+#define RECOUNT(set, oldest, ways, name)
+#endif
 
 /* Order words of four ways have their unused nibbles at 15, above; so the way unused longest is in nibble `ways - 1`. */
 #define ENTER(set, ways, name, found)                                                                                  \
   do {                                                                                                                 \
     const uint32_t oldest = (set)->order >> (4 * (ways) - 4) & 15;                                                     \
     (set)->order = (ways) == 8 ? (set)->order << 4 | oldest : (((set)->order << 4 | oldest) & 0xffff) | 0xffff0000u;   \
+    RECOUNT(set, oldest, ways, name)                                                                                   \
     (set)->keys[oldest] = (name);                                                                                      \
     (set)->entries[oldest] = (found);                                                                                  \
   } while (0)
@@ -356,14 +449,14 @@ static struct structure pdpte[4], pml4e[2];
 
 INLINE uint32_t hashed(key name) { return (uint32_t)(name ^ (uint64_t)name >> 32) * 0x9e3779b1u >> 23; }
 
-INLINE void front(int slot) {
+CALLED void front(int slot) {
   pde.older[pde.newer[slot]] = pde.older[slot];
   pde.newer[pde.older[slot]] = pde.newer[slot];
   const int newest = pde.older[0];
   pde.older[0] = slot, pde.newer[slot] = 0, pde.older[slot] = newest, pde.newer[newest] = slot;
 }
 
-INLINE struct structure *find_pde(key name) {
+CALLED struct structure *find_pde(key name) {
   const int newest = pde.older[0];
   if (pde.slot[newest].name == name) return &pde.slot[newest];
   int slot = pde.bucket[hashed(name)];
@@ -373,7 +466,7 @@ INLINE struct structure *find_pde(key name) {
   return &pde.slot[slot];
 }
 
-INLINE void enter_pde(struct structure made) {
+CALLED void enter_pde(struct structure made) {
   const int slot = pde.newer[0];
   if (pde.slot[slot].name != (key)EMPTY) {
     uint8_t *link = &pde.bucket[hashed(pde.slot[slot].name)];
@@ -387,7 +480,7 @@ INLINE void enter_pde(struct structure made) {
   pde.slot[slot] = made;
 }
 
-INLINE struct structure *find_few(struct structure *few, int length, key name) {
+CALLED struct structure *find_few(struct structure *few, int length, key name) {
   for (int at = 0; at < length; at++)
     if (few[at].name == name) {
       const struct structure found = few[at];
@@ -398,7 +491,7 @@ INLINE struct structure *find_few(struct structure *few, int length, key name) {
   return NULL;
 }
 
-INLINE void enter_few(struct structure *few, int length, struct structure made) {
+CALLED void enter_few(struct structure *few, int length, struct structure made) {
   for (int at = length - 1; at > 0; at--) few[at] = few[at - 1];
   few[0] = made;
 }
@@ -413,6 +506,45 @@ INLINE void mark(uint32_t table, unsigned index, uint64_t entry, uint64_t *row) 
   frames[table][index] = entry;
 }
 
+#ifdef TWO_PASSES
+/* Where tables are, by the low bits of their frames, as ours knows; the walk's steps, by level. */
+enum { TABLES = 1024 };
+static struct { uint32_t frame; uint64_t *at; } tables[TABLES];
+static struct { uint32_t table, denials; } steps[6];
+
+static uint64_t *placed(uint32_t frame) {
+  if (tables[frame % TABLES].at == NULL || tables[frame % TABLES].frame != frame) {
+    tables[frame % TABLES].frame = frame;
+    tables[frame % TABLES].at = frames[frame];
+  }
+  return tables[frame % TABLES].at;
+}
+
+/* Reads a walk through, which changes nothing. The leaf's level. */
+CALLED unsigned read_through(uint64_t page, unsigned level, uint32_t table, uint32_t denials, int access,
+                             struct entry *found, int *global) {
+  for (;; level--) {
+    steps[level].table = table, steps[level].denials = denials;
+    const uint64_t entry = placed(table)[page >> (9 * level - 9) & 511];
+    if ((entry & (PRESENT | ACCESSED)) != (PRESENT | ACCESSED)) beyond("a page that is not there, or a first use");
+    if (entry >> 32 & reserved) beyond("a reserved bit");
+    denials |= (~(uint32_t)entry >> 1 & (NOT_WRITABLE | NOT_USER)) | (entry >> 63) << 3;
+    table = (uint32_t)(entry >> 12);
+    if (level != 1 && !(entry & PAGE_SIZE)) continue;
+    if (level != 1) beyond("a large page");
+    if (!(denials & NOT_USER)) denials |= USER_PAGE;
+    if (denials & deny[access] & ~NOT_DIRTY) beyond("a fault");
+    if (!(entry & DIRTY)) {
+      if (access == STORE) beyond("a first store");
+      denials |= NOT_DIRTY;
+    }
+    *global = (entry & GLOBAL) != 0;
+    *found = (struct entry){ table, denials };
+    return level;
+  }
+}
+#endif
+
 static struct entry walk(uint64_t page, key tag, int access, int *global) {
   uint64_t *row = counts + (region * ROWS + ROW_WALK) * SOURCES;
   unsigned level, denials = 0;
@@ -424,6 +556,21 @@ static struct entry walk(uint64_t page, key tag, int access, int *global) {
   else level = root_levels;
   table = from ? from->table : root;
   if (FULL && from) denials = from->denials;
+  counted();
+#ifdef TWO_PASSES
+  struct entry found;
+  const unsigned leaf = read_through(page, level, table, denials, access, &found, global);
+  for (;;) {
+    data(steps[level].table, (page >> (9 * level - 9) & 511) >> 3, 0, row);
+    if (level == leaf) return found;
+    level--;
+    const uint64_t name = (page & ~(((uint64_t)1 << (9 * level)) - 1)) | tag;
+    const struct structure made = { name, steps[level].table, steps[level].denials };
+    if (level == 1) enter_pde(made);
+    else if (level == 2) enter_few(pdpte, 4, made);
+    else enter_few(pml4e, 2, made);
+  }
+#else
   for (;;) {
     const unsigned index = page >> (9 * level - 9) & 511;
     const uint64_t entry = frames[table][index];
@@ -454,11 +601,30 @@ static struct entry walk(uint64_t page, key tag, int access, int *global) {
     else if (level == 2) enter_few(pdpte, 4, made);
     else enter_few(pml4e, 2, made);
   }
+#endif
 }
 
 /* ---- An access. ---- */
 
 #define CANONICAL(address) ((int64_t)((address) << 16) >> 16 == (int64_t)(address))
+
+#ifdef SIZES
+#define ANY_LARGER(page, own, all, access)
+#define LOOK_SMALL(page) (!any_large || small_regions[0][(page) >> 9 & 4095])
+#define FOUND_LARGER(look)                                                                                             \
+  if (any_large) {                                                                                                     \
+    found = look;                                                                                                      \
+    if (found.denials & deny[access]) beyond("a refusal, or a first store");                                           \
+    if (found.frame != (uint32_t)EMPTY) return found.frame;                                                            \
+  }
+#define LARGER(page, own, all, access) FOUND_LARGER(larger(page, own, all, access == FETCH))
+#define LARGER_SECOND(page, own, all, access) FOUND_LARGER(larger_second(page, own, all))
+#else
+#define ANY_LARGER(page, own, all, access) if (FULL && any_large) beyond("a large page");
+#define LOOK_SMALL(page) 1
+#define LARGER(page, own, all, access)
+#define LARGER_SECOND(page, own, all, access)
+#endif
 
 /* Everything but the page used last in its set. */
 #define TRANSLATE(name, small)                                                                                         \
@@ -469,20 +635,23 @@ static struct entry walk(uint64_t page, key tag, int access, int *global) {
     __typeof__(&small[0]) set = &small[page & 15];                                                                     \
     struct entry found;                                                                                                \
     int way;                                                                                                           \
-    if (FULL && any_large) beyond("a large page");                                                                     \
-    if ((way = find_key(set->keys, 4, own, all)) != EMPTY) {                                                           \
+    ANY_LARGER(page, own, all, access)                                                                                 \
+    if (LOOK_SMALL(page) && (way = find_key(set->keys, 4, own, all)) != EMPTY) {                                       \
       found = set->entries[way];                                                                                       \
       set->order = promoted(set->order, way);                                                                          \
     } else {                                                                                                           \
+      LARGER(page, own, all, access)                                                                                   \
       __typeof__(&second[0]) below = &second[page & 127];                                                              \
       uint64_t *place = counts + PLACES_AT + region * PLACES + (access == FETCH ? 0 : 1);                              \
       key entered = own;                                                                                               \
       if ((way = find_key(below->keys, 8, own, all)) != EMPTY) {                                                       \
+        counted();                                                                                                     \
         place[SECOND]++;                                                                                               \
         found = below->entries[way];                                                                                   \
         entered = below->keys[way];                                                                                    \
         below->order = promoted(below->order, way);                                                                    \
       } else {                                                                                                         \
+        LARGER_SECOND(page, own, all, access)                                                                          \
         int global = 0;                                                                                                \
         place[WALKS]++;                                                                                                \
         found = walk(page, tag, access, &global);                                                                      \
@@ -523,12 +692,35 @@ INLINE void reference(uint64_t address, int access) {
   data(found.frame, address >> 6 & 63, access, counts + (region * ROWS + ROW_LOAD + access) * SOURCES);
 }
 
+#ifdef TURNS
+/* A record of another kind: from here on another region. */
+INLINE int turned(uint32_t record, uint32_t to) {
+  if ((record & 3) != 3) return 0;
+  touched_regions |= 1u << region;
+  region = to & (REGIONS - 1);
+  return 1;
+}
+#else
+INLINE int turned(uint32_t record, uint32_t to) { return 0; }
+#endif
+
 static void run(const uint32_t *records, size_t length) {
+#ifdef BATCHES
+  /* Two words for a reference, the lower with its kind. */
+  for (size_t at = 0; at < length; at++) {
+    const uint64_t address = (uint64_t)records[2 * at + 1] << 32 | records[2 * at];
+    if (turned(records[2 * at], records[2 * at + 1])) continue;
+    if ((address & 3) == FETCH) instruction(address);
+    else reference(address, address & 1);
+  }
+#else
   for (size_t at = 0; at < length; at++) {
     const uint64_t address = records[at] >> 2;
+    if (turned(records[at], address)) continue;
     if ((records[at] & 3) == FETCH) instruction(address);
     else reference(address, records[at] & 1);
   }
+#endif
 }
 
 /* ---- The machine as it is switched on, and its tables: the first GiB mapped to itself, A and D set. ---- */
@@ -568,7 +760,12 @@ static void clear(void) {
   deny[STORE] = NOT_WRITABLE | NOT_DIRTY;
   deny[FETCH] = NO_EXECUTE;
   reserved = 0xff000; /* above 44 bits */
+#ifdef HOMES
+  for (unsigned at = 0; at < sizeof homes; at++) homes[at] = at / 2;
+#endif
 }
+
+#ifndef __wasm__
 
 static double seconds(void) {
   struct rusage used;
@@ -600,3 +797,16 @@ int main(int words, char **word) {
   printf("],\"ns\":%.4f}\n", best * 1e9 / length);
   return 0;
 }
+#else
+#define EXPORT(name) __attribute__((export_name(#name)))
+
+/* Room for so many bytes of references. */
+EXPORT(setup) uint32_t *setup(int inclusion, int bytes) {
+  victim = inclusion;
+  map();
+  clear();
+  return malloc(bytes);
+}
+EXPORT(go) void go(const uint32_t *records, int length) { run(records, length); }
+EXPORT(counted) uint64_t *counts_at(void) { return counts; }
+#endif

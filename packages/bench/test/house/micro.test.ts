@@ -57,6 +57,19 @@ test("the C program that is the limit counts what the model counts, with states 
       );
 });
 
+test("in WebAssembly, too, and with each thing done as ours does it, and with all", ({ skip }) => {
+  const { status, stdout, stderr } = micro("limit", "4000", "1", "1", "changes");
+  if (/^(skipped|no WebAssembly of C):/m.test(stdout)) skip();
+  expect([status, stderr]).toEqual([0, ""]);
+  const measured = [...stdout.matchAll(/^hostile, L3 victim: C in WebAssembly, (.*?) +\S+ M\/s/gm)];
+  const changes = [...readFileSync(join(bench, "micro/limit.c"), "utf8").matchAll(/^#if(?:n?def) ([A-Z][A-Z_0-9]+)$/gm)]
+    .map(([, macro]) => macro!)
+    .filter((macro) => macro !== "PLAIN");
+  // One for each that limit.c knows, beside the program as it is and with all of them.
+  expect(measured).toHaveLength(new Set(changes).size + 2);
+  expect(stdout).toContain("every count of the programs is the model's");
+});
+
 test.each(["3", "many"])("limit %s is refused", (words) => {
   expect(micro("limit", words)).toMatchObject({ status: 2, stderr: expect.stringContaining("usage: ") as string });
 });
