@@ -9,7 +9,7 @@
 import { hintAt, promoted } from "./cache.js";
 import type { Core } from "./core.js";
 import { batchOf, type BatchedThread } from "./batch/access-batch.js";
-import { Control } from "./batch/places.js";
+import { Control } from "./batch/control.js";
 import type { Cpu, ReferenceBatch } from "./machine-api.js";
 import type { PhysMemory } from "./memory-api.js";
 import { SparseMemory } from "./phys-memory.js";

@@ -9,18 +9,10 @@ import type { ReferenceBatch } from "../machine-api.js";
 import type { SparseMemory } from "../phys-memory.js";
 import { type Compiled, compiled, type Exports, hasWasm, instance, memory, type WasmMemory } from "../wasm/host.js";
 import { accessBinary, pagesOf } from "./access-binary.js";
-import {
-  batchedParts,
-  CAPACITY,
-  Control,
-  moveTo,
-  type Outer,
-  outerOf,
-  type Parts,
-  type Places,
-  placesOf,
-  TABLES,
-} from "./places.js";
+import { Control } from "./control.js";
+import { batchedParts, type Outer, outerOf, type Parts } from "./parts.js";
+import { CAPACITY, type Places, TABLES } from "./places.js";
+import { moveTo, placesOf } from "./placing.js";
 
 /** What a batch has of its thread, which alone knows its registers. */
 export interface BatchedThread {

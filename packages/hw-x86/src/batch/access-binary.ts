@@ -7,7 +7,8 @@ import { block, branch, branchIf, type Code, type Label, loop, when } from "../w
 import { i32 } from "../wasm/operations.js";
 import { Kind, KINDS, Source } from "../counters.js";
 import { countSource, misses, rowAt } from "./cache-code.js";
-import { type CachePlace, Control, type Places, type TlbPlace } from "./places.js";
+import { Control } from "./control.js";
+import type { CachePlace, Places, TlbPlace } from "./places.js";
 import {
   add,
   and,

@@ -7,7 +7,8 @@ import { block, branch, branchIf, type Code, leave, loop, when } from "../wasm/c
 import { i32 } from "../wasm/operations.js";
 import { Pattern } from "../bit-patterns.js";
 import { Kind, Source } from "../counters.js";
-import { type CachePlace, Control, type Places } from "./places.js";
+import { Control } from "./control.js";
+import type { CachePlace, Places } from "./places.js";
 import {
   add,
   and,

@@ -1,7 +1,8 @@
 /** The control block in WebAssembly: what a thread and a batch tell each other. */
 import type { Code } from "../wasm/code.js";
 import { i32 } from "../wasm/operations.js";
-import { Control, type Places } from "./places.js";
+import { Control } from "./control.js";
+import type { Places } from "./places.js";
 import { type I32, number } from "./set-code.js";
 
 /** Reads a word of the control block. */

@@ -10,7 +10,8 @@ import { Pattern } from "../bit-patterns.js";
 import { Source } from "../counters.js";
 import { Bits } from "../last-level-cache.js";
 import { control } from "./control-code.js";
-import { type CachePlace, Control, type OuterPlace, type Places } from "./places.js";
+import { Control } from "./control.js";
+import type { CachePlace, OuterPlace, Places } from "./places.js";
 import { add, and, bitOf, count, fits, type I32, MODIFIED, number, or, raise, setOf, shl, shrU } from "./set-code.js";
 
 /** Tags of a vector, and bytes. */

@@ -8,7 +8,8 @@ import { i32, v128 } from "../wasm/operations.js";
 import { Context } from "../literals.js";
 import { REGIONS, Tag } from "../tlb.js";
 import { control, counted, setControl } from "./control-code.js";
-import { Control, type Places, type TlbPlace } from "./places.js";
+import { Control } from "./control.js";
+import type { Places, TlbPlace } from "./places.js";
 import { add, and, count, type I32, number, oldest, or, promoted, shl, shrU, turned } from "./set-code.js";
 import { walkedTag, type Walks } from "./walk-code.js";
 

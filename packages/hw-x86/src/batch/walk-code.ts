@@ -13,7 +13,8 @@ import { Denial } from "../literals.js";
 import { Below } from "../pwc.js";
 import { countSource, type Misses, rowAt } from "./cache-code.js";
 import { lruCode } from "./lru-code.js";
-import { Control, type Places, TABLES, type WalkPlace } from "./places.js";
+import { Control } from "./control.js";
+import { type Places, TABLES, type WalkPlace } from "./places.js";
 import { add, and, fits, type I32, number, or, ORDER, promoted, setOf, shl, shrU } from "./set-code.js";
 import { control, counted, setControl } from "./control-code.js";
 
