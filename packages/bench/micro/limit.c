@@ -386,43 +386,7 @@ CALLED int find_key(const key *keys, int ways, key own, key global) {
 }
 
 #ifdef SIZES
-/* Pages of 2 MiB, and of 1 GiB for data: asked for where any was used, as the streams never do. */
-enum { LARGE_TAG = 1 << 30 };
-TLB(code_large, 1, 8)
-TLB(data_large, 8, 4)
-TLB(data_huge, 1, 4)
-static uint16_t small_regions[2][4096];
-#define LOOK(tlb, sets, ways, bits)                                                                                    \
-  do {                                                                                                                 \
-    __typeof__(&tlb[0]) set = &tlb[page >> (bits) & ((sets) - 1)];                                                     \
-    const key below = ((key)1 << (bits)) - 1, first = (own & ~below) | LARGE_TAG, every = (all & ~below) | LARGE_TAG;  \
-    const int way = find_key(set->keys, ways, first, every);                                                           \
-    if (way != EMPTY) {                                                                                                \
-      set->order = promoted(set->order, way);                                                                          \
-      struct entry found = set->entries[way];                                                                          \
-      found.frame += page & ((1 << (bits)) - 1);                                                                       \
-      return found;                                                                                                    \
-    }                                                                                                                  \
-  } while (0)
-/* A larger page, or a frame of EMPTY. */
-INLINE struct entry larger(uint64_t page, key own, key all, int code) {
-  if (code) LOOK(code_large, 1, 8, 9);
-  else {
-    LOOK(data_large, 8, 4, 9);
-    LOOK(data_huge, 1, 4, 18);
-  }
-  return (struct entry){ EMPTY, 0 };
-}
-INLINE struct entry larger_second(uint64_t page, key own, key all) {
-  LOOK(second, 128, 8, 9);
-  return (struct entry){ EMPTY, 0 };
-}
-/* Keeps count of small pages by 2 MiB, once any larger page was used. */
-#define RECOUNT(set, oldest, ways, name)                                                                               \
-  if (any_large && (ways) == 4) {                                                                                      \
-    if ((set)->keys[oldest] != (key)EMPTY) small_regions[0][(set)->keys[oldest] >> 9 & 4095]--;                        \
-    small_regions[0][(name) >> 9 & 4095]++;                                                                            \
-  }
+#include "limit-sizes.h"
 #else
 #define RECOUNT(set, oldest, ways, name)
 #endif
@@ -507,42 +471,7 @@ INLINE void mark(uint32_t table, unsigned index, uint64_t entry, uint64_t *row) 
 }
 
 #ifdef TWO_PASSES
-/* Where tables are, by the low bits of their frames, as ours knows; the walk's steps, by level. */
-enum { TABLES = 1024 };
-static struct { uint32_t frame; uint64_t *at; } tables[TABLES];
-static struct { uint32_t table, denials; } steps[6];
-
-static uint64_t *placed(uint32_t frame) {
-  if (tables[frame % TABLES].at == NULL || tables[frame % TABLES].frame != frame) {
-    tables[frame % TABLES].frame = frame;
-    tables[frame % TABLES].at = frames[frame];
-  }
-  return tables[frame % TABLES].at;
-}
-
-/* Reads a walk through, which changes nothing. The leaf's level. */
-CALLED unsigned read_through(uint64_t page, unsigned level, uint32_t table, uint32_t denials, int access,
-                             struct entry *found, int *global) {
-  for (;; level--) {
-    steps[level].table = table, steps[level].denials = denials;
-    const uint64_t entry = placed(table)[page >> (9 * level - 9) & 511];
-    if ((entry & (PRESENT | ACCESSED)) != (PRESENT | ACCESSED)) beyond("a page that is not there, or a first use");
-    if (entry >> 32 & reserved) beyond("a reserved bit");
-    denials |= (~(uint32_t)entry >> 1 & (NOT_WRITABLE | NOT_USER)) | (entry >> 63) << 3;
-    table = (uint32_t)(entry >> 12);
-    if (level != 1 && !(entry & PAGE_SIZE)) continue;
-    if (level != 1) beyond("a large page");
-    if (!(denials & NOT_USER)) denials |= USER_PAGE;
-    if (denials & deny[access] & ~NOT_DIRTY) beyond("a fault");
-    if (!(entry & DIRTY)) {
-      if (access == STORE) beyond("a first store");
-      denials |= NOT_DIRTY;
-    }
-    *global = (entry & GLOBAL) != 0;
-    *found = (struct entry){ table, denials };
-    return level;
-  }
-}
+#include "limit-passes.h"
 #endif
 
 static struct entry walk(uint64_t page, key tag, int access, int *global) {

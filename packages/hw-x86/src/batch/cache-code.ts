@@ -2,8 +2,8 @@
  * What happens in WebAssembly when a line is not in L1: core.ts once more, over the same bytes. What lies beyond L2,
  * and a first store that somebody else has to hear of, is the TypeScript model's.
  */
-import type { BinaryWriter, Callee, FunctionBody, Local } from "../wasm/binary-writer.js";
-import { block, branch, branchIf, type Code, leave, loop, when } from "../wasm/code.js";
+import type { BinaryWriter, Callee, Local } from "../wasm/binary-writer.js";
+import { block, branch, branchIf, type Code, leave, loop, when, type Variables } from "../wasm/code.js";
 import { i32 } from "../wasm/operations.js";
 import { Pattern } from "../bit-patterns.js";
 import { Kind, Source } from "../counters.js";
@@ -67,7 +67,7 @@ export const rowAt = (places: Places, kind: Kind): number => places.counts + kin
 export const countSource = (places: Places, row: I32, source: I32): Code =>
   count(i32.add(i32.add(row, shl(source, 2)), control(places, Control.Row)), 0);
 
-const filledOf = (variables: Pick<FunctionBody, "local">): Filled => ({
+const filledOf = (variables: Variables): Filled => ({
   way: variables.local("i32"),
   victim: variables.local("i32"),
   modified: variables.local("i32"),

@@ -3,8 +3,8 @@
  * once more, over the same bytes. Before anything changes it is seen whether all is known here: other cores, and frames
  * so far up that their tags are short for others, are the TypeScript model's.
  */
-import type { BinaryWriter, Callee, FunctionBody, Local } from "../wasm/binary-writer.js";
-import { type Code, type Expression, leave, when } from "../wasm/code.js";
+import type { BinaryWriter, Callee, Local } from "../wasm/binary-writer.js";
+import { type Code, type Expression, leave, when, type Variables } from "../wasm/code.js";
 import { i32, v128 } from "../wasm/operations.js";
 import { Pattern } from "../bit-patterns.js";
 import { Source } from "../counters.js";
@@ -163,7 +163,7 @@ export function outerCode(
   evictedFromCore: Callee<readonly ["i32", "i32", "i32"], undefined>,
 ): Outside {
   const sets = new SetCode(l3);
-  const located = (variables: Pick<FunctionBody, "local">): Located => ({
+  const located = (variables: Variables): Located => ({
     set: variables.local("i32"),
     group: variables.local("i32"),
     tag: variables.local("i32"),
@@ -184,7 +184,7 @@ export function outerCode(
 
   /** Uses a line, bringing it in; what had to leave goes home. @param mark the bit of a tag that comes in modified */
   const touch = (
-    variables: Pick<FunctionBody, "local">,
+    variables: Variables,
     at: Located,
     mask: I32,
     line: I32,

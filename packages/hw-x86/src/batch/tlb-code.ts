@@ -2,8 +2,8 @@
  * Translation in WebAssembly: the TLBs of a core as tlb.ts and tlb-levels.ts have them, over the same bytes. What ends
  * in a walk or a fault, and pages of 1 GiB, is the TypeScript model's: it is asked, and looks everything up itself.
  */
-import type { BinaryWriter, Callee, FunctionBody, Local } from "../wasm/binary-writer.js";
-import { block, branch, branchIf, type Code, leave, loop, when } from "../wasm/code.js";
+import type { BinaryWriter, Callee, Local } from "../wasm/binary-writer.js";
+import { block, branch, branchIf, type Code, leave, loop, when, type Variables } from "../wasm/code.js";
 import { i32, v128 } from "../wasm/operations.js";
 import { Context } from "../literals.js";
 import { REGIONS, Tag } from "../tlb.js";
@@ -88,12 +88,7 @@ function search(writer: BinaryWriter, tlb: TlbPlace, large: number) {
 }
 
 /** Makes an entry the one used last of its set. */
-function use(
-  variables: Pick<FunctionBody, "local">,
-  { ways, setMask, orderAt }: TlbPlace,
-  index: I32,
-  entry: I32,
-): Code {
+function use(variables: Variables, { ways, setMask, orderAt }: TlbPlace, index: I32, entry: I32): Code {
   const order = variables.local("i32");
   const scratch = [variables.local("i32"), variables.local("i32")] as const;
   const way = i32.sub(shrU(entry, 4), i32.mul(and(index, setMask), number(ways)));
@@ -113,7 +108,7 @@ const recount = ({ regionsAt }: TlbPlace, page: I32, more: number): Code => {
  * @param filled writes the entry at a byte offset
  */
 function insert(
-  variables: Pick<FunctionBody, "local">,
+  variables: Variables,
   places: Places,
   tlb: TlbPlace,
   index: I32,

@@ -4,10 +4,18 @@
  *
  * Source: WebAssembly Core Specification 2.0, "Binary Format".
  */
-import { type Code, type Expression, type Local, TYPE_CODES, unsigned, type ValueType } from "./code.js";
+import {
+  type Code,
+  type Expression,
+  type Local,
+  TYPE_CODES,
+  unsigned,
+  type ValueType,
+  type Variables,
+} from "./code.js";
 import { FunctionBody, local, withZeros } from "./function-body.js";
 
-export type { FunctionBody, Local };
+export type { Local };
 
 /** Name of the one namespace of imports, and in it of the memory. */
 export const HOST = "host";
@@ -67,7 +75,7 @@ export class BinaryWriter {
     called: string,
     parameters: P,
     result: R,
-    body: (variables: Pick<FunctionBody, "local">, ...given: Locals<P>) => Code,
+    body: (variables: Variables, ...given: Locals<P>) => Code,
   ): Callee<P, R> {
     const index = this.importedFunctions + this.functions.length;
     this.functions.push(this.typeOf(parameters, result));
@@ -85,7 +93,7 @@ export class BinaryWriter {
   inline<const P extends readonly ValueType[], R extends ValueType | undefined>(
     parameters: P,
     result: R,
-    body: (variables: Pick<FunctionBody, "local">, ...given: Locals<P>) => Code,
+    body: (variables: Variables, ...given: Locals<P>) => Code,
   ): Callee<P, R> {
     return calleeOf(result, (values) => ({
       inlined: (variables) => {

@@ -36,7 +36,7 @@ interface Leave {
 
 /** A call that becomes what it calls when the function around it is written. */
 export interface Inlined {
-  readonly inlined: (variables: Variables) => InlinedCode;
+  readonly inlined: (variables: LentVariables) => InlinedCode;
 }
 
 /** A call's values put into variables of the function around it, and the body, which a {@link leave} goes behind. */
@@ -48,8 +48,12 @@ export interface InlinedCode {
 
 /** Variables of a function that is being written. */
 export interface Variables {
-  /** One that is nobody's: what is in it is not known, and at the function's begin 0. */
+  /** One that is nobody's, and begins as 0. */
   local<T extends ValueType>(type: T): Local<T>;
+}
+
+/** Variables that several take one after the other: what is in them when they are taken is not known. */
+export interface LentVariables extends Variables {
   /** Has something done; the variables that it makes are nobody's again afterwards. */
   lend<T>(work: () => T): T;
 }
@@ -158,7 +162,7 @@ export const leave = (result?: Expression<ValueType>): Code => [result?.code ?? 
  * @param end where what they stand in was written out itself: its end
  * @returns instructions with no {@link Inlined} among them
  */
-export function inlined(code: Code, variables: Variables, end?: Label): Code {
+export function inlined(code: Code, variables: LentVariables, end?: Label): Code {
   return code.map((part) => {
     if (typeof part === "number" || "target" in part) return part;
     if ("inlined" in part)

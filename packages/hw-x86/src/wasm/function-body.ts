@@ -2,6 +2,7 @@
 import {
   type Code,
   inlined,
+  type LentVariables,
   type Local,
   TYPE_CODES,
   unsigned,
@@ -19,7 +20,7 @@ const zero = (variable: Local<ValueType>): Code => {
 };
 
 /** A function under way: makes its variables, which begin as 0. */
-export class FunctionBody implements Variables {
+export class FunctionBody implements LentVariables {
   private readonly types: ValueType[] = [];
   /** Those that are nobody's, by type. */
   private readonly free: Record<ValueType, number[]> = { i32: [], i64: [], f64: [], v128: [] };
@@ -65,8 +66,8 @@ export function local<T extends ValueType>(type: T, index: number): Local<T> {
 
 /** A body, and what makes the variables begin as 0 that it made: others may have had them. */
 export function withZeros(
-  variables: Variables,
-  body: (variables: Pick<Variables, "local">) => Code,
+  variables: LentVariables,
+  body: (variables: Variables) => Code,
 ): { readonly code: Code; readonly zeros: Code } {
   const made: Local<ValueType>[] = [];
   const code = body({
