@@ -11,7 +11,7 @@ import type { KernelSource } from "@kreplica/kernel";
 import { CheckFailure } from "./check-failure.js";
 import { CheckedSystem } from "./checked-system.js";
 import { CORE_FAMILIES } from "./core-families.js";
-import { aheadFamily } from "./families/ahead.js";
+import { aheadFamily, type AheadOperation } from "./families/ahead.js";
 import { fileFamily } from "./families/files.js";
 import { memoryGoesFamily } from "./families/memory-goes.js";
 import { meetingFamily } from "./families/meetings.js";
@@ -93,6 +93,18 @@ const WITH_LARGE: readonly Given[] = [
   run(0, 2),
   run(1, 1),
   run(2, 3),
+];
+
+/** Processes 0 and 2 as above; 0 has a 2 MiB page of code, which CPU 2 fetches from. */
+const WITH_CODE: readonly Given[] = [
+  { op: "spawn", cpu: 0 },
+  map(0, 11, { pages: 512, large: true }),
+  touch(0, 11),
+  { op: "mprotect", p: 0, cpu: 0, page: 11, pages: 512, writable: false, executable: true },
+  { op: "spawn", cpu: 3 },
+  run(0, 0),
+  run(0, 2),
+  run(1, 3),
 ];
 
 /**
@@ -219,7 +231,7 @@ const segment =
   (during, point): Operation =>
     ({ op: "segment-within", during, point, cpu: 2, entry }) as Operation;
 const ahead =
-  (op: "walk-within" | "ahead-within" | "deaf-within", cpu: number) =>
+  (op: AheadOperation["op"], cpu: number) =>
   (page: number): Meeting =>
   (during, point): Operation =>
     ({ op, during, point, cpu, page }) as Operation;
@@ -243,7 +255,12 @@ const beside = (pages: readonly number[]): readonly Meeting[] =>
     ahead("deaf-within", 2)(page),
   ]);
 
-const OF_PAGES: readonly Meeting[] = [...READ_AT.map(reader), ...beside([0, 11]), ...SECOND.map(meets)];
+const OF_PAGES: readonly Meeting[] = [
+  ...READ_AT.map(reader),
+  ...beside([0, 11]),
+  ...[0, 2].map((cpu) => ahead("nmi-within", cpu)(0)),
+  ...SECOND.map(meets),
+];
 const SCENES: readonly Scene[] = [
   {
     setup: SETUP,
@@ -270,6 +287,19 @@ const SCENES: readonly Scene[] = [
       { op: "mprotect", p: 0, cpu: 0, page: 11, pages: 1, writable: false, executable: false },
     ],
     meetings: OF_PAGES,
+  },
+  {
+    setup: SETUP,
+    firsts: [run(1, 0), run(2, 0), { op: "idle", cpu: 0 }],
+    meetings: [0, 1].map(ahead("nmi-within", 0)),
+  },
+  {
+    setup: WITH_CODE,
+    firsts: [
+      { op: "munmap", p: 0, cpu: 0, page: 11, pages: 1 },
+      { op: "mprotect", p: 0, cpu: 0, page: 11, pages: 1, writable: true, executable: true },
+    ],
+    meetings: [ahead("fetch-within", 2)(11), ...beside([11]), ...[run(0, 3), { op: "idle", cpu: 2 }].map(meets)],
   },
   {
     setup: WITH_FILES,

@@ -288,7 +288,7 @@ describe("clauses of G12 that take a translation of another kind", () => {
     const checked = system();
     const steps = [spawn, { ...mmap(0, 512), large: true }, run(0, 2), touch(2, 0)];
     expect(failure(checked, steps)).toBeUndefined();
-    expect(checked.population.live[0]!.process.space.splitLarge(checked.address(0), 0)).toBe(true);
+    expect(checked.population.live[0]!.process.space.splitLarge(checked.address(0), 0, () => undefined)).toBe(true);
     expect(failure(checked, [{ op: "idle", cpu: 0 }])?.message).toMatch(
       /^G12: CPU 2 has cached 0x200000 as 2 MiB at frame \d+ .*, the tables have a 4 KiB page there$/,
     );

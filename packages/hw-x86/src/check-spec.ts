@@ -57,6 +57,12 @@ export function machineSpecFaults(spec: MachineSpec): SpecFault[] {
       "a whole number from 0 (none) to 4096",
     );
   }
+  need(
+    translation.mixedSizes === undefined || translation.mixedSizes === "machine-check",
+    "translation.mixedSizes",
+    `${String(translation.mixedSizes)} is nothing that a fetch comes to`,
+    '"machine-check", or leave it out',
+  );
   for (const name of ["fetchExposure", "loadExposure", "storeExposure", "walkExposure"] as const)
     checkSourced(costs[name], `costs.${name}`, 1, need);
   checkSourced(costs.cyclesPerInstruction, "costs.cyclesPerInstruction", Infinity, need);

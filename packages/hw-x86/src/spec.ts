@@ -100,6 +100,14 @@ export interface TranslationSpec {
     readonly source: string;
     readonly provisional?: boolean;
   };
+  /**
+   * What an instruction fetch comes to that meets translations of two sizes for its address, as it may where software
+   * changes a page's size with no invalidation before. Absent: it takes either. Processors differ in what must change
+   * beside the size (Intel: frame or memory type; AMD 383: nothing); here nothing need.
+   * @source Intel, "Machine Check Error Avoidance on Page Size Change" (CVE-2018-12207); AMD, Revision Guide for Family
+   *   10h Processors, erratum 383
+   */
+  readonly mixedSizes?: "machine-check";
   readonly source: string;
 }
 

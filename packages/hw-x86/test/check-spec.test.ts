@@ -86,6 +86,11 @@ const broken: [string, Partial<MachineSpec>, string][] = [
     "translation.second.huge",
   ],
   [
+    "what no fetch comes to",
+    { translation: { ...translation, mixedSizes: "page-fault" as "machine-check" } },
+    "translation.mixedSizes",
+  ],
+  [
     "half a paging-structure entry",
     { translation: { ...translation, pagingStructure: { ...translation.pagingStructure, pde: 0.5 } } },
     "translation.pagingStructure.pde",

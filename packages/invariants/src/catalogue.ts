@@ -4,7 +4,7 @@
 import { ACCOUNTING } from "./accounting.js";
 import { GENERATED_CODE } from "./areas.js";
 import { CACHED } from "./cached.js";
-import { CPUS, HOTPLUG } from "./cpus.js";
+import { CPUS, HOTPLUG, PROCESSORS } from "./cpus.js";
 import { HALVES } from "./halves.js";
 import type { Invariant } from "./invariant.js";
 import { ORDER } from "./order.js";
@@ -40,6 +40,7 @@ export const KERNEL_INVARIANTS: readonly Invariant<Subject>[] = [
   ...CPUS,
   ...CACHED,
   ...HOTPLUG,
+  ...PROCESSORS,
   ...ORDER,
   ...ACCOUNTING,
 ];

@@ -157,6 +157,18 @@ export const CPUS: readonly Invariant<Subject>[] = [
   },
 ];
 
+/** What processors do not forgive. */
+export const PROCESSORS: readonly Invariant<Subject>[] = [
+  {
+    id: "G16",
+    when: "processors that raise a machine check then",
+    where: ["run"],
+    sentence:
+      "no instruction fetch meets translations of two sizes for its address: a page that may be executed changes its " +
+      "size by way of an absent entry and a flush",
+  },
+];
+
 /** What a CPU reaches of memory that comes. */
 export const HOTPLUG: readonly Invariant<Subject>[] = [
   {

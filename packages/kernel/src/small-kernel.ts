@@ -58,6 +58,8 @@ export function smallMachine(nodes: number, memoryless = 0): MachineSpec {
     ...tiny2Node,
     name: `${nodes} small nodes`,
     virtualBits: 57,
+    // The strictest there is, so that checks notice.
+    translation: { ...tiny2Node.translation, mixedSizes: "machine-check" },
     nodes: all.map((id) => ({ id, memoryBytes: id < nodes ? 64 * 2 ** 20 : 0 })),
     cpus: all.flatMap((node) =>
       Array.from({ length: node < nodes ? 2 : 1 }, () => ({ id: next, node, core: next++, l3: node, socket: node })),

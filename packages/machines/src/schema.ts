@@ -123,6 +123,9 @@ export const machineShape = {
         provisional: z.exactOptional(z.boolean()),
       })
       .describe("paging-structure caches, entries by level; 0: none"),
+    mixedSizes: z
+      .exactOptional(z.literal("machine-check"))
+      .describe("what a fetch comes to that meets translations of two sizes for its address; absent: it takes either"),
     source: text,
   }),
   latencyNs: matrix(positive.max(1e6)).describe(

@@ -11,6 +11,22 @@ const cpusTest = "test/tables/cpu-state.test.ts";
 
 export default [
   {
+    promise: "while CR3 is written an NMI may access nobody's memory",
+    file: "src/processes/switch-mm.ts",
+    find: "    tlb.switching = true;\n    tlb.space = space;",
+    replace: "    tlb.space = space;",
+    test: "test/processes/switch-mm.test.ts",
+    pattern: "NMI",
+  },
+  {
+    promise: "a table of small pages is linked once every CPU has forgotten the large one",
+    file: "src/processes/address-space.ts",
+    find: "      flush();\n    }\n    writeSplit(entries, lower, lo, hi, 2);",
+    replace: "    }\n    writeSplit(entries, lower, lo, hi, 2);\n    queueMicrotask(flush);",
+    test: "test/processes/address-space.test.ts",
+    pattern: "forgotten",
+  },
+  {
     promise: "whoever sends an interrupt waits for CPUs with interrupts off",
     file: cpus,
     find: "    for (const cpu of late) {\n      this.enableInterrupts(cpu);\n      act(cpu);",

@@ -1,25 +1,22 @@
 /**
  * What a CPU does beside an operation without being asked, from any point of it on: it walks ahead for an address that
- * nobody accesses, is in the middle of a walk, or keeps interrupts off. Of `check --schedules`; drawn nowhere.
+ * nobody accesses, is in the middle of a walk, keeps interrupts off, fetches (mixed-sizes.ts), or gets NMIs (nmi.ts).
+ * Of `check --schedules`; drawn nowhere.
  *
  * Tables and pages are given back behind a flush alone, which each CPU answers that may have them: so nothing that such
  * a CPU still holds is ever free. What it is left with in the end is looked at as after any operation (G12 to G14).
  */
 import { type CpuId, type Frame, highOf, leafFrame, lowOf, PAGE, walkRange } from "@kreplica/hw-x86/api";
-import type { Operation, OperationFamily } from "../family.js";
+import type { OperationFamily } from "../family.js";
 import { placeText } from "../places.js";
 import type { Subject } from "../subject.js";
-import { cpuOf, endsThreads, frameMapped, processOf, read } from "./racing.js";
+import { fetchWithin } from "./mixed-sizes.js";
+import { interruptUnmaskably } from "./nmi.js";
+import { type Beside, cpuOf, endsThreads, frameMapped, processOf, read } from "./racing.js";
 
 /** A CPU beside an operation, from a point of it on. */
-export interface AheadOperation {
-  readonly op: "walk-within" | "ahead-within" | "deaf-within";
-  readonly during: Operation;
-  /** @see TableWatch.pointsFrom from 1 */
-  readonly point: number;
-  readonly cpu: number;
-  /** A place, see places.ts. */
-  readonly page: number;
+export interface AheadOperation extends Beside {
+  readonly op: "walk-within" | "ahead-within" | "deaf-within" | "fetch-within" | "nmi-within";
 }
 
 const at = { during: "operation", point: "number", cpu: "number", page: "number" } as const;
@@ -32,6 +29,8 @@ export const aheadFamily: OperationFamily<AheadOperation> = {
     "walk-within": { weight: 1, fields: at, alone: true },
     "ahead-within": { weight: 1, fields: at, alone: true },
     "deaf-within": { weight: 1, fields: at, alone: true },
+    "fetch-within": { weight: 1, fields: at, alone: true },
+    "nmi-within": { weight: 1, fields: at, alone: true },
   },
   draw: (op, drawing) => ({
     op,
@@ -43,6 +42,10 @@ export const aheadFamily: OperationFamily<AheadOperation> = {
   describe(o, other) {
     const when = `${other(o.during)}; at its ${o.point}. point CPU ${o.cpu}`;
     switch (o.op) {
+      case "nmi-within":
+        return `${other(o.during)}; from its ${o.point}. point on NMIs come to CPU ${o.cpu}, whose handler reads ${placeText(o.page)}`;
+      case "fetch-within":
+        return `${when} fetches from ${placeText(o.page)}`;
       case "walk-within":
         return `${when} is in the middle of a walk for ${placeText(o.page)}`;
       case "ahead-within":
@@ -57,7 +60,9 @@ export const aheadFamily: OperationFamily<AheadOperation> = {
     perform(o) {
       if (o.op === "walk-within") walkInTwo(system, o);
       else if (o.op === "ahead-within") walkAhead(system, o);
-      else turnInterruptsOff(system, o);
+      else if (o.op === "deaf-within") turnInterruptsOff(system, o);
+      else if (o.op === "fetch-within") fetchWithin(system, o);
+      else interruptUnmaskably(system, o);
     },
   }),
 };

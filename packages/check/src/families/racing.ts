@@ -144,6 +144,16 @@ function mayMeet(system: Subject, first: Operation, second: Operation): boolean 
   return LOCK_FREE.has(second.op) && !endsThreads(first);
 }
 
+/** A CPU that does something about a place while an operation is under way. */
+export interface Beside {
+  readonly during: Operation;
+  /** @see TableWatch.pointsFrom from 1 */
+  readonly point: number;
+  readonly cpu: number;
+  /** A place, see places.ts. */
+  readonly page: number;
+}
+
 /** Makes something happen once in the middle of what follows: the watch's way to count, with a number. */
 export type Arm = (system: Subject, run: () => void) => void;
 

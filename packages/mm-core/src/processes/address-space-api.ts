@@ -32,8 +32,14 @@ export interface AddressSpace {
   lookup(address: bigint): Mapping | undefined;
   /** First address of a range with a leaf, present or not; whole tables that are missing are passed over. */
   nextMapped(range: AddressRange): bigint | undefined;
-  /** Replaces a 2 MiB leaf by 512 small ones that say the same. @returns false when a table page could not be had */
-  splitLarge(address: bigint, node: NodeId): boolean;
+  /**
+   * Replaces a 2 MiB leaf by 512 small ones that say the same. The leaf is made absent first, then every CPU forgets
+   * it, then the table is linked: processors may raise a machine check where a fetch meets translations of two sizes.
+   * @param flush of what the leaf maps, done in between; not where the leaf was absent
+   * @returns false when a table page could not be had
+   * @source Linux 6.5 mm/huge_memory.c __split_huge_pmd_locked
+   */
+  splitLarge(address: bigint, node: NodeId, flush: () => void): boolean;
   /**
    * Unlinks tables that map nothing any more in a range; a top-level slot leaves every PGD.
    * @returns their frames, to be freed once no CPU can walk them: after the flush

@@ -44,7 +44,7 @@ import { CpuState } from "../tables/cpu-state-api.js";
 import { invariant } from "../errors.js";
 import type { Mapping } from "../tables/kernel-tables-api.js";
 import { ReplicaView } from "../tables/replica-view-api.js";
-import { leafEntry, mappingOf, TABLE_BITS } from "../tables/protection.js";
+import { changedLow, invertHigh, invertLow, leafEntry, mappingOf, TABLE_BITS } from "../tables/protection.js";
 import { writeSplit } from "../tables/split-leaf.js";
 import { walk, type WalkEnd } from "../tables/walk.js";
 
@@ -283,12 +283,16 @@ class HolderSpace implements AddressSpace {
     return found;
   }
 
-  splitLarge(address: bigint, node: NodeId): boolean {
+  splitLarge(address: bigint, node: NodeId, flush: () => void): boolean {
     const { entries, allocator } = this.context;
     const { level, table, index, lo, hi } = this.walk(address);
     invariant(level === 2 && lo !== 0, () => `${hex(address)} is not a 2 MiB leaf`);
     const lower = allocator.allocate(node, 0, { purpose: "page-table", zero: true });
     if (lower === NONE) return false;
+    if (isPresent(lo)) {
+      entries.write(table, index, invertLow(changedLow(lo, 2, { present: false })), invertHigh(hi));
+      flush();
+    }
     writeSplit(entries, lower, lo, hi, 2);
     entries.write(table, index, entryLow(lower, TABLE_BITS), entryHigh(lower, false));
     return true;

@@ -260,9 +260,11 @@ export class UserProcesses implements Processes {
       const base = at & ~(LARGE - 1n);
       if (this.frames.count(mapping.frame) > 1 && !this.faultHandler.ownCopy(process, base, mapping, cpu)) return false;
       const own = process.space.lookup(base)!;
-      if (!process.space.splitLarge(base, this.machine.nodeOfCpu(cpu))) return false;
+      const flush = (): void => {
+        this.switcher.flush(process.space, { start: base, pages: 512 }, false, cpu);
+      };
+      if (!process.space.splitLarge(base, this.machine.nodeOfCpu(cpu), flush)) return false;
       this.frames.split(own.frame);
-      this.switcher.flush(process.space, { start: base, pages: 512 }, false, cpu);
     }
     return true;
   }

@@ -32,6 +32,13 @@ export interface SwitchMm {
   /** What stands in CR3 in the place of {@link loaded}'s PGD; undefined nearly always. */
   temporary(cpu: CpuId): TemporaryTables | undefined;
   /**
+   * Whether the handler of an NMI that interrupts a CPU may access user memory of the task that runs there: not while
+   * the CPU changes its tables, whose CR3 may be either, nor on another's.
+   * @param space of the task, whatever the CPU has loaded
+   * @source Linux 6.5 arch/x86/include/asm/tlbflush.h nmi_uaccess_okay
+   */
+  nmiMayAccess(cpu: CpuId, space: AddressSpace): boolean;
+  /**
    * @patch 07/12 arch/x86/mm/tlb.c switch_mm_irqs_off
    * @returns whether CR3 was written
    * @throws InvariantError on temporary tables

@@ -39,6 +39,8 @@ interface CpuTlb {
   ldt: Ldt | undefined;
   slot: number;
   lazy: boolean;
+  /** CR3 and what stands here may not be of one space. Linux: LOADED_MM_SWITCHING */
+  switching: boolean;
   away: Away | undefined;
   next: number;
   readonly spaces: (AddressSpace | undefined)[];
@@ -76,6 +78,7 @@ export class PcidSwitch implements SwitchMm {
         ldt: undefined,
         slot: 0,
         lazy: false,
+        switching: false,
         away: undefined,
         next: 0,
         spaces: [],
@@ -119,6 +122,11 @@ export class PcidSwitch implements SwitchMm {
     );
   }
 
+  nmiMayAccess(cpu: CpuId, space: AddressSpace): boolean {
+    const tlb = this.of(cpu);
+    return tlb.space === space && !tlb.switching && !tlb.away;
+  }
+
   switchTo(cpu: CpuId, space: AddressSpace): boolean {
     const tlb = this.of(cpu);
     this.here(cpu, tlb, "switch to a space");
@@ -144,12 +152,14 @@ export class PcidSwitch implements SwitchMm {
       tlb.spaces[slot] = space;
     }
     const keep = !fresh && this.isFresh(cpu, tlb, slot, space);
+    tlb.switching = true;
     tlb.space = space;
     tlb.ldt = this.ldts.get(space);
     tlb.slot = slot;
     tlb.lazy = false;
     tlb.generations[slot] = generation;
     this.write(cpu, space, slot, !keep);
+    tlb.switching = false;
     return true;
   }
 
@@ -217,6 +227,7 @@ export class PcidSwitch implements SwitchMm {
     const tlb = this.of(cpu);
     const { away, space } = tlb;
     invariant(away !== undefined, () => `CPU ${cpu} is not on temporary tables`);
+    tlb.switching = true;
     tlb.away = undefined;
     if (space) {
       tlb.ldt = this.ldts.get(space);
@@ -233,6 +244,7 @@ export class PcidSwitch implements SwitchMm {
       core.writeCr3(away.cr3);
       core.privilege = away.privilege;
     }
+    tlb.switching = false;
     away.held?.release();
   }
 

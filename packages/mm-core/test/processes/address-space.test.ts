@@ -81,7 +81,7 @@ describe.each([
           } else if (each.op === "trim") {
             for (const table of space.trim({ start: base, end: base + LARGE })) allocator.free(table, 0);
           } else if (each.op === "split" && large.has(base)) {
-            if (space.splitLarge(address, each.node)) large.delete(base);
+            if (space.splitLarge(address, each.node, () => undefined)) large.delete(base);
           } else if (each.op === "enter") space.enter(each.node);
           else if (each.op === "shrink") space.shrink(each.node);
           for (const pgdNode of space.pgdNodes) {
@@ -180,5 +180,18 @@ test("a space that lacks memory for one holder's PGD gives back the others', whi
     expect(kernel.spaces.create(1)).toBeUndefined();
     expect(free(kernel), `the ${nth}. PGD refused`).toEqual(before);
     expect(kernel.spaces.all.size).toBe(0);
+  }
+});
+
+test("a 2 MiB leaf is split when it has been absent, and forgotten: one without access, at once", () => {
+  for (const present of [true, false]) {
+    const space = make(EAGER_PGDS, [0]).spaces.create(0)!;
+    const leaf = { ...BITS, executable: true, present } as const;
+    space.set(LARGE, { ...leaf, level: 2, frame: 1024 }, 0);
+    const seen: unknown[] = [];
+    expect(space.splitLarge(LARGE + PAGE, 0, () => seen.push(space.lookup(LARGE)))).toBe(true);
+    expect(seen).toEqual(present ? [{ ...leaf, level: 2, frame: 1024, present: false }] : []);
+    for (const page of [0, 1, 511])
+      expect(space.lookup(LARGE + BigInt(page) * PAGE)).toEqual({ ...leaf, level: 1, frame: 1024 + page });
   }
 });

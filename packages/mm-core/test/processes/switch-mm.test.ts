@@ -207,6 +207,31 @@ describe.each(named)("%s", (_, setup) => {
     expect(s.access(2, B)).toBe(NONE);
   });
 
+  test("an NMI may access the memory of what is loaded, and nobody's while that changes", () => {
+    const { s, one } = shared();
+    const { switcher, machine } = s.kernel;
+    const other = s.space();
+    const core = machine.cpu(2);
+    const may = (): readonly boolean[] => [one, other].map(({ space }) => switcher.nmiMayAccess(2, space));
+    const seen: (readonly boolean[])[] = [];
+    const writeCr3 = core.writeCr3.bind(core);
+    core.writeCr3 = (value) => {
+      seen.push(may());
+      writeCr3(value);
+      seen.push(may());
+    };
+    expect(may()).toEqual([true, false]);
+    switcher.switchTo(2, other.space);
+    expect(may()).toEqual([false, true]);
+    switcher.enterTemporary(2, s.tables);
+    expect(may()).toEqual([false, false]);
+    switcher.leaveTemporary(2);
+    expect(may()).toEqual([false, true]);
+    switcher.leave(2);
+    expect(may()).toEqual([false, false]);
+    expect(new Set(seen.map(String))).toEqual(new Set(["false,false"]));
+  });
+
   test("on temporary tables: a flush of any size leaves them alone, and is made up on the way back", () => {
     for (const [pages, lazy] of [
       [1, false],

@@ -32,7 +32,7 @@ export const SPLIT: Bug = {
           switcher ??= get(SwitchMm);
           const flush = switcher.flush.bind(switcher);
           const own = switcher;
-          // The flush that follows the split.
+          // The flush between the leaf and the table.
           own.flush = () => {
             own.flush = flush;
           };
