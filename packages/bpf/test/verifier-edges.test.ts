@@ -393,6 +393,9 @@ describe("comparing a packet with its end", () => {
     expect(meta("if r4 > r2 goto out", undefined, "r2 += 4")).toMatch(/^6: invalid access to packet, off=0/);
     expect(meta("if r2 < r4 goto out", undefined, "r2 += 4")).toMatch(/^6: invalid access to packet, off=0/);
     expect(meta("if r4 > r3 goto out")).toMatch(/^6: invalid access to packet, off=0/);
+    const moved = "r7 = *(u32 *)(r1 + 12); r7 &= 4; r2 += r7";
+    for (const compare of ["if r4 > r2 goto out", "if r2 < r4 goto out"])
+      expect(meta(compare, undefined, moved)).toMatch(/^8: invalid access to packet, off=0/);
   });
   test("a pointer that moved by an unknown number is proven as far as any packet reaches", () => {
     const moved = (mask: number, add: number) =>
@@ -1100,6 +1103,25 @@ describe("a path that another covers ends there; one that it does not is followe
     const swapped = (by: string) => said(`r6 = *(u64 *)(r1 + 0); r8 = r6; r6 = ${by} r6; if r6 > 15 goto out; ${use}`);
     expect(swapped("le64")).toBe("accepted");
     expect([swapped("be64"), swapped("le32")].map((each) => each === "accepted")).toEqual([false, false]);
+  });
+
+  test("a function left for another place is another path; one that was covered is not followed again", () => {
+    const left = (bad: string) =>
+      said(`r6 = *(u64 *)(r1 + 0); if r6 == 0 goto a; call f; r0 = 0; exit; a: call f; ${bad}; exit; f: r0 = 1; goto g; g: exit`);
+    expect([left("r0 = 0"), left("r0 = r9")]).toEqual(["accepted", "6: R9 !read_ok"]);
+    const followed = (one: string, two: string, then: string) =>
+      verified(
+        `r6 = *(u64 *)(r1 + 0); r7 = *(u64 *)(r1 + 8); if r6 == 0 goto a; ${one}; goto b; a: ${two}; goto b; b: ${then}; exit`,
+      ).statistics.processed;
+    const ten = Array.from({ length: 10 }, () => "w0 = 0").join("; ");
+    // Three in front, two on each way, and what follows: once, and one look more.
+    const once = 3 + 4 + 11 + 1;
+    expect(followed("r8 = 3", "r8 = 3", ten)).toBe(once);
+    expect(followed("r8 = 3", "r8 = 4", ten)).toBe(once);
+    expect(followed("r8 = r10", "r8 = r10", `${ten}; *(u64 *)(r8 - 8) = 1`)).toBe(once + 1);
+    expect(followed("r8 = r10", "r8 = r1", ten)).toBe(once);
+// Where the number decides something, both go there, and meet behind it.
+    expect(followed("r8 = 3", "r8 = 4", `${ten}; if r8 == 9 goto c; c: w0 = 0`)).toBe(3 + 4 + 13 + 12);
   });
 
   test("8192 branches may wait, one more may not", () => {
