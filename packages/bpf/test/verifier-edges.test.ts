@@ -58,6 +58,7 @@ describe("what lies before the walk", () => {
     ["r0 = 0; goto -3; exit", "1: jump out of range from insn 1 to -1"],
     ["r0 = 0; if r0 == 0 goto +1; exit", "1: jump out of range from insn 1 to 3"],
     ["goto +1; r0 = 1 ll; exit", "0: jump out of range from insn 0 to 2"],
+    ["call f; goto in; f: r0 = 0; in: exit", "1: jump out of range from insn 1 to 3"],
     ["r0 = 0; gotol +2; r0 = 1; exit", "1: jump out of range from insn 1 to 4"],
     ["r0 = 0; call pc+20; exit", "2: a call leads to 22, where no instruction begins"],
     ["r0 = 0; call pc-3; exit", "0: a call leads to -1, where no instruction begins"],
@@ -511,6 +512,11 @@ describe("what is known of numbers decides branches", () => {
     ["r6 = 0x100000000 ll", "if w6 & w6", ["next"]],
     ["r6 <<= 32", "if w6 == 0", ["taken"]],
     ["r6 >>= 63", "if r6 > 1", ["next"]],
+    ["r6 <<= 4; r6 >>= 2", "if r6 & 3", ["next"]],
+    ["r6 <<= 4; r6 >>= 2", "if r6 & 4", both],
+    ["r6 <<= 4; r6 s>>= 2", "if r6 & 3", ["next"]],
+    ["w6 <<= 4; w6 >>= 2", "if r6 & 3", ["next"]],
+    ["w6 <<= 4; w6 s>>= 2", "if r6 & 3", ["next"]],
     ["r6 s>>= 63", "if r6 s> 0", ["next"]],
     ["r6 s>>= 63", "if r6 s< -1", ["next"]],
     ["w6 = w6", "if r6 > 0x7fffffff", both],
@@ -540,6 +546,17 @@ describe("what is known of numbers decides branches", () => {
     ["r6 = -1", "if r6 s< 0", ["taken"]],
   ])("after %s, %s: %j", (before, compare, ways) => {
     expect(followed(before.replace("r6 = *(u8 *)(r1 + 0); ", ""), compare)).toEqual(ways);
+  });
+
+  test("a test of bits tells of them on either way", () => {
+    const then = (text: string) => said(`r6 = *(u64 *)(r1 + 0); ${text}; bad: r0 = r9; exit; fine: r0 = 0; exit`);
+    const refused = expect.stringMatching(/R9 !read_ok$/) as string;
+    expect(then("if r6 & 7 goto fine; if r6 & 4 goto bad; goto fine")).toBe("accepted");
+    expect(then("if w6 & 7 goto fine; if w6 & 4 goto bad; goto fine")).toBe("accepted");
+    expect(then("if r6 & 7 goto fine; if r6 & 8 goto bad; goto fine")).toEqual(refused);
+    expect(then("if r6 & 4 goto a; goto fine; a: if r6 & 4 goto fine")).toBe("accepted");
+    expect(then("if w6 & 4 goto a; goto fine; a: if w6 & 4 goto fine")).toBe("accepted");
+    expect(then("if r6 & 6 goto a; goto fine; a: if r6 & 4 goto fine")).toEqual(refused);
   });
 
   test("loads are as wide as they are, and signed where they say so", () => {
