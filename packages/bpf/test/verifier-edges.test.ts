@@ -795,6 +795,8 @@ describe("helpers", () => {
     expect(decides("r2 = atomic_fetch_add((u64 *)(r10 - 8), r2)", "if r2")).toEqual(unknown);
     expect(decides("lock *(u64 *)(r10 - 8) += r2", "r4 = *(u64 *)(r10 - 8); if r4")).toEqual(unknown);
     expect(decides("lock *(u64 *)(r10 - 8) += r2", "if r0")).toBe("accepted");
+    expect(decides("r0 = atomic_cmpxchg((u64 *)(r10 - 8), r0, r2)", "if r0")).toEqual(unknown);
+    expect(decides("r0 = atomic_cmpxchg((u64 *)(r10 - 8), r0, r2)", "if r2")).toBe("accepted");
   });
 });
 
@@ -897,6 +899,25 @@ describe("contexts: the bytes that programs of a type may touch", () => {
     ],
     ["r2 = *(u32 *)(r1 + 12); r3 = r1; if r2 == 0 goto a; r3 += 4; a: r0 = *(u32 *)(r3 + 12); exit", "accepted", "xdp"],
   ]);
+});
+
+test("a refusal names the line of the source, that of its slot or the last before it in its function", () => {
+  const lines = new Map([
+    [0, { file: "a.c", line: 3, text: "first" }],
+    [2, { file: "b.c", line: 7, text: "second" }],
+  ]);
+  const placeOf = (text: string): unknown => {
+    try {
+      verified(text, "raw_tracepoint", { lines });
+    } catch (error) {
+      return (error as BpfError).place;
+    }
+    return undefined;
+  };
+  expect(placeOf("r0 = r9; exit")).toEqual({ instruction: 0, source: "a.c:3: first" });
+  expect(placeOf("r0 = 0; r0 = r9; exit")).toEqual({ instruction: 1, source: "a.c:3: first" });
+  expect(placeOf("r0 = 0; r1 = 0; r2 = 0; r0 = r9; exit")).toEqual({ instruction: 3, source: "b.c:7: second" });
+  expect(placeOf("r1 = 0; call f; exit; f: r0 = r9; exit")).toEqual({ instruction: 3 });
 });
 
 describe("a path that another covers ends there; one that it does not is followed", () => {
