@@ -1145,7 +1145,9 @@ describe("a path that another covers ends there; one that it does not is followe
 
   test("a function left for another place is another path; one that was covered is not followed again", () => {
     const left = (bad: string) =>
-      said(`r6 = *(u64 *)(r1 + 0); if r6 == 0 goto a; call f; r0 = 0; exit; a: call f; ${bad}; exit; f: r0 = 1; goto g; g: exit`);
+      said(
+        `r6 = *(u64 *)(r1 + 0); if r6 == 0 goto a; call f; r0 = 0; exit; a: call f; ${bad}; exit; f: r0 = 1; goto g; g: exit`,
+      );
     expect([left("r0 = 0"), left("r0 = r9")]).toEqual(["accepted", "6: R9 !read_ok"]);
     const followed = (one: string, two: string, then: string) =>
       verified(
@@ -1158,7 +1160,7 @@ describe("a path that another covers ends there; one that it does not is followe
     expect(followed("r8 = 3", "r8 = 4", ten)).toBe(once);
     expect(followed("r8 = r10", "r8 = r10", `${ten}; *(u64 *)(r8 - 8) = 1`)).toBe(once + 1);
     expect(followed("r8 = r10", "r8 = r1", ten)).toBe(once);
-// Where the number decides something, both go there, and meet behind it.
+    // Where the number decides something, both go there, and meet behind it.
     expect(followed("r8 = 3", "r8 = 4", `${ten}; if r8 == 9 goto c; c: w0 = 0`)).toBe(3 + 4 + 13 + 12);
   });
 

@@ -58,7 +58,8 @@ export function resolveSymbols(image: ModuleImage, table: SymbolTable, percpuOff
       throw new ModuleError(
         "bad-symbol",
         file.name,
-        `symbol ${symbol.index} "${symbol.name}" is in section ${hex(symbol.section)}`,
+        // The file's 16 bits, which the reader widens where they stand for no section.
+        `symbol ${symbol.index} "${symbol.name}" is in section ${hex(symbol.section >= 0xffff_ff00 ? symbol.section & 0xffff : symbol.section)}`,
       );
     else if (symbol.section === file.percpu?.index) values[symbol.index] = percpuOffset + value;
     // A symbol of a section that is not kept (.modinfo, .comment) is an offset from nowhere; nothing kept may use it,
