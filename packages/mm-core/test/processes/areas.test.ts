@@ -6,14 +6,15 @@ import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { describe, expect, test } from "vitest";
 import { PageCache } from "../../src/api.js";
 import type { NumaPolicy, Process, VmaProperties } from "../../src/index.js";
+import { PageMigration } from "../../src/processes/page-migration.js";
 import { testKernel } from "../../src/testing.js";
 
 const PAGE = 4096n;
 const AT = 0x4000_0000n;
 const USER_END = 1n << 47n;
 
-function world({ pti = true, levels = 4 as 4 | 5 } = {}) {
-  const machine = assemble([hwX86(tinyMachine({ nodes: 2, coresPerNode: 1, bytesPerNode: 64 << 20 }))]).get(Machine);
+function world({ pti = true, levels = 4 as 4 | 5, nodes = 2 } = {}) {
+  const machine = assemble([hwX86(tinyMachine({ nodes, coresPerNode: 1, bytesPerNode: 64 << 20 }))]).get(Machine);
   const kernel = testKernel({ machine, pti, levels });
   kernel.boot.run();
   const { processes, allocator, switcher } = kernel;
@@ -555,6 +556,60 @@ describe("a first touch", () => {
     expect([free(), counts()[0], process.space.lookup(at(512 * 512 * 4))]).toEqual([before, 1024, undefined]);
     end();
   });
+});
+
+test("memory that is shared without a file stays while a part of it is mapped, for a child that comes to it later", () => {
+  const { map, unmap, access, at, process, processes, read, end } = world();
+  map(0, 4, { shared: true });
+  for (const page of [0, 3]) access(at(page), "write", page + 1);
+  const child = processes.fork(process, 0)!;
+  unmap(0, 3);
+  expect(read(3)).toEqual(["ok", 4]);
+  processes.exit(process);
+  processes.run(child, 1);
+  expect([read(0, 1), read(3, 1)]).toEqual([
+    ["ok", 1],
+    ["ok", 4],
+  ]);
+  end();
+});
+
+test("a user's page is user mode's, of no other space, and what its area allows", () => {
+  const { map, access, at, process, cache } = world();
+  const leaf = { present: true, user: true, global: false, cache: "wb" };
+  map(0, 512, { large: true });
+  map(512, 1, { executable: true });
+  map(513, 1, { writable: false });
+  map(514, 1, { file: cache.create(1) });
+  access(at(0), "read");
+  for (const page of [512, 513, 514]) access(at(page), "read");
+  expect([0, 512, 513, 514].map((page) => process.space.lookup(at(page)))).toEqual([
+    expect.objectContaining({ ...leaf, level: 2, writable: true, executable: false }),
+    expect.objectContaining({ ...leaf, level: 1, writable: true, executable: true }),
+    expect.objectContaining({ ...leaf, level: 1, writable: false, executable: false }),
+    expect.objectContaining({ ...leaf, level: 1, writable: false, executable: false }),
+  ]);
+});
+
+test("pages that leave a node go to the nearest that has room, by number where two are as near", () => {
+  const { map, access, at, process, processes, machine, userFrames, switcher, cache, allocator, node } = world({
+    nodes: 4,
+  });
+  const from = (distances: readonly number[]): Machine =>
+    Object.assign(Object.create(machine) as Machine, { distance: (_: number, to: number) => distances[to]! });
+  const move = (distances: readonly number[]): number[] => {
+    expect(new PageMigration(from(distances), processes, userFrames, switcher, cache).away(node(0), 0)).toBe(true);
+    return [node(0), machine.memory.read32(process.space.lookup(at(0))!.frame, 0)];
+  };
+  map(0, 1);
+  access(at(0), "write", 7);
+  expect([move([10, 31, 31, 21]), move([31, 21, 21, 10]), move([21, 10, 31, 31])]).toEqual([
+    [3, 7],
+    [1, 7],
+    [0, 7],
+  ]);
+  while (allocator.allocate(2, 0, { purpose: "kernel", thisNode: true }) >= 0);
+  expect(move([10, 31, 21, 41])).toEqual([1, 7]);
 });
 
 describe("a stack", () => {
