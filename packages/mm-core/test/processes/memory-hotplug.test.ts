@@ -1,7 +1,7 @@
 /** Memory plugged in: mapped for all before anybody gets a frame of it, or, refused, as if nobody had asked. */
 import { isPresent, type Machine } from "@kreplica/hw-x86/api";
 import { describe, expect, test } from "vitest";
-import { descriptorAddress, directAddress, MemoryHotplug } from "../../src/api.js";
+import { descriptorAddress, directAddress, MemoryHotplug, shadowLeaves } from "../../src/api.js";
 import { keepingMachine, testKernel } from "../../src/testing.js";
 
 const nodes = [
@@ -214,4 +214,27 @@ describe.each([false, true])("memory that goes, KPTI %s", (pti) => {
     expect(() => hotplug.remove(0, 0)).toThrow("did not come while the kernel ran");
     expect(() => hotplug.remove(1, 0)).toThrow("did not come while the kernel ran");
   });
+});
+
+test("under KASAN shadow comes with memory and goes with it, and that of other memory stays", () => {
+  const kernel = testKernel({
+    nodes: [...nodes, { id: 2, memoryMiB: 64, cpus: 1 }],
+    offlineMemory: [1, 2],
+    layout: { kasan: true },
+  });
+  kernel.boot.run();
+  const { tables, layout, machine, assembly } = kernel;
+  const hotplug = assembly.get(MemoryHotplug);
+  const mapped = () =>
+    machine.memory.ranges.map((range) => {
+      const leaves = [...shadowLeaves(layout, range)];
+      expect(leaves.length).toBeGreaterThan(1);
+      return leaves.map((address) => tables.lookup(0, address) !== undefined);
+    });
+  const all = (...nodes: readonly boolean[]) => nodes.map((each, at) => mapped()[at]!.map(() => each));
+  expect(mapped()).toEqual(all(true, false, false));
+  expect([hotplug.online(1), hotplug.online(2), mapped()]).toEqual([true, true, all(true, true, true)]);
+  expect([hotplug.remove(1, 0), mapped()]).toEqual(["done", all(true, false, true)]);
+  expect([hotplug.online(1), mapped()]).toEqual([true, all(true, true, true)]);
+  expect([hotplug.remove(1, 0), mapped()]).toEqual(["done", all(true, false, true)]);
 });
