@@ -146,6 +146,69 @@ describe("a difference is seen:", () => {
   });
 });
 
+describe("what counts as one:", () => {
+  const harmed = (harm: (system: Subject, process: Process) => void, comparison: "step" | "end" = "step") => {
+    const pair = new Differential(kernel(), comparison, [...FAMILIES, vandal(harm)]);
+    const idle = operation({ op: "idle", cpu: 3 });
+    return () => {
+      pair.run([
+        ...SETUP,
+        operation({ op: "ldt", p: 0, cpu: 0, entry: 0, value: 5 }),
+        ...[operation({ op: "harm" }), idle, operation({ op: "harm" }), idle],
+      ]);
+    };
+  };
+  test("descriptors, by what is in their pages", () => {
+    const word = (entry: number) => (system: Subject, process: Process) => {
+      const address = (BigInt(process.ldt!.frames[0]!) << 12n) + BigInt(entry * 8);
+      system.parts.machine.memory.write64(address, system.parts.machine.memory.read64(address) ^ 0x77n);
+    };
+    for (const entry of [0, 511]) expect(harmed(word(entry))).toThrow(/LDT of 1 entries: .*with a single copy LDT/);
+    expect(harmed(word(2))).not.toThrow();
+  });
+
+  test("what is gone before the end is seen after every operation alone", () => {
+    const toggled = (comparison: "step" | "end") => {
+      let by = 1;
+      return harmed((_system, process) => {
+        process.rss += by;
+        by = -by;
+      }, comparison);
+    };
+    expect(toggled("step")).toThrow(/3 pages resident.*2 pages resident/);
+    expect(toggled("end")).not.toThrow();
+  });
+
+  test("not the mark of a reader that came in between, on its page", () => {
+    const marked = (page: bigint) => (system: Subject, process: Process) => {
+      system.population.probed.add(page);
+      flip(0x20, 0x201n)(system, process);
+    };
+    expect(harmed(marked(0x201n))).not.toThrow();
+    expect(harmed(marked(0x200n))).toThrow(/page 0x201 level 1 flags/);
+  });
+
+  test("nothing where nothing is compared: there is no kernel beside it", () => {
+    let ran = 0;
+    const families = [
+      ...FAMILIES,
+      vandal(({ population }) => {
+        ran += population.live.length;
+      }),
+    ];
+    for (const pair of [
+      new Differential(kernel(), "off", families),
+      new Differential(kernel("single-copy"), "step", families),
+    ]) {
+      pair.run([...SETUP, operation({ op: "harm" })]);
+      pair.compare();
+      expect([pair.twin, pair.parted]).toEqual([undefined, 0]);
+    }
+    expect(ran).toBe(2);
+    expect(new Differential(kernel(), "end").twin).toBeDefined();
+  });
+});
+
 describe("no difference:", () => {
   test.each(Object.keys(POLICIES).filter((name) => name !== "rfc-v1" && name !== "single-copy"))(
     "%s, compared after every operation, memory refused now and then",

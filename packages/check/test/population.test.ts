@@ -217,6 +217,9 @@ test("numbers stand for processes in turn, and for none where none is alive", ()
   perform({ op: "fork", p: 0, cpu: 1 });
   const [one, two] = population.live;
   expect([0, 1, 2, 3].map((p) => population.pick(p))).toEqual([one, two, one, two]);
+  const [a, b] = population.files;
+  expect([0, 1, 2, 3].map((number) => population.file(number))).toEqual([a, b, a, b]);
+  expect(a!.file).not.toBe(b!.file);
   population.remove(one!);
   expect(population.live).toEqual([two]);
   population.clear();
