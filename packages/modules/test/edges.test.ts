@@ -1,4 +1,6 @@
-/** The loader at its bounds: the last value that is accepted beside the first that is not, and what each refusal says. */
+/**
+ * The loader at its bounds: the last value that is accepted beside the first that is not, and what each refusal says.
+ */
 import { describe, expect, test } from "vitest";
 import {
   asPosted,
@@ -48,7 +50,9 @@ const imageOf = (options: TinyModule, file = readModule(tinyModule(options))): M
     file,
     layout.places.map((place) => place && { part: place.type, offset: place.offset }),
     layout.bytes,
-    (type) => BASE + ["text", "data", "rodata", "ro-after-init", "init-text", "init-data", "init-rodata"].indexOf(type) * 0x10_0000,
+    (type) =>
+      BASE +
+      ["text", "data", "rodata", "ro-after-init", "init-text", "init-data", "init-rodata"].indexOf(type) * 0x10_0000,
   );
 };
 
@@ -95,10 +99,7 @@ describe("what a refusal says", () => {
     [relocation(9, 0), "unknown-relocation: tiny: Unknown rela relocation: 9 at .text.odd + 0x0 (-ENOEXEC)"],
     [relocation(2, 0, 5), "relocation-outside: tiny: relocation 0 of .text.odd is at 0x5 of 8 bytes (-ENOEXEC)"],
     [relocation(1, 0, 1), "relocation-outside: tiny: relocation 0 of .text.odd is at 0x1 of 8 bytes (-ENOEXEC)"],
-    [
-      relocation(2, 0, 0, "not there"),
-      "bad-symbol: tiny: relocation 0 of .text.odd uses symbol 65535 of 7 (-ENOEXEC)",
-    ],
+    [relocation(2, 0, 0, "not there"), "bad-symbol: tiny: relocation 0 of .text.odd uses symbol 65535 of 7 (-ENOEXEC)"],
     [
       relocation(10, -1),
       "relocation-overflow: tiny: overflow in relocation type 10 val 0xffffffffffffffff at .text.odd + 0x0 (-ENOEXEC)",
@@ -131,9 +132,7 @@ describe("what a refusal says", () => {
     const kernel = loaderKernel();
     const words = said(() =>
       kernel.loader.load(
-        readModule(
-          tinyModule(text([{ offset: 2, type: 11, symbol: "table", addend: 0 }], new Uint8Array(8).fill(1))),
-        ),
+        readModule(tinyModule(text([{ offset: 2, type: 11, symbol: "table", addend: 0 }], new Uint8Array(8).fill(1)))),
         0,
       ),
     );
@@ -269,7 +268,9 @@ describe("relocations", () => {
     expect(applied(1, -5).getBigInt64(0, true)).toBe(-5n);
     expect(applied(1, 0x12_3456_7890).getBigInt64(0, true)).toBe(0x12_3456_7890n);
     expect(applied(1, 3, "high").getBigInt64(0, true)).toBe(-0x8000_0000n + 3n);
-    const place = BigInt(imageOf(relocation(2, 0)).sectionAddress[imageOf(relocation(2, 0)).section(".text.odd")!.index]!);
+    const place = BigInt(
+      imageOf(relocation(2, 0)).sectionAddress[imageOf(relocation(2, 0)).section(".text.odd")!.index]!,
+    );
     expect(applied(24, 0).getBigInt64(0, true)).toBe(-place);
     expect(applied(2, 0).getInt32(0, true)).toBe(Number(BigInt.asIntN(32, -place)));
     expect(applied(4, -4).getInt32(0, true)).toBe(Number(BigInt.asIntN(32, -place - 4n)));
@@ -297,7 +298,12 @@ describe("relocations", () => {
           bytes: new Uint8Array(8),
           relocations: [{ offset: 0, type: 77, symbol: "table", addend: 0 }],
         },
-        { name: ".rodata.more", flags: 2, bytes: new Uint8Array(8), relocations: [{ offset: 0, type: 1, symbol: "table", addend: 0 }] },
+        {
+          name: ".rodata.more",
+          flags: 2,
+          bytes: new Uint8Array(8),
+          relocations: [{ offset: 0, type: 1, symbol: "table", addend: 0 }],
+        },
       ],
     });
     const counts = relocateModule(image, new Float64Array(image.file.symbols.length));
@@ -497,11 +503,18 @@ test("policies: their names, where they place a base copy, and what gets copies"
     "x",
   ]);
   expect([asPosted.place(question), replicateAll.place(question)]).toEqual([{ node: 0 }, { node: 1 }]);
-  expect([asPosted.replicate(question), replicateAll.replicate(question), replications.none()]).toEqual([true, true, false]);
+  expect([asPosted.replicate(question), replicateAll.replicate(question), replications.none()]).toEqual([
+    true,
+    true,
+    false,
+  ]);
   expect([placements.interleaved(question), placements.given(3)()]).toEqual([{ interleave: [0, 1, 3] }, { node: 3 }]);
   const by = (replicate: (asked: typeof question) => boolean) => replicate(question);
   expect([by(replications.fromBytes(8192)), by(replications.fromBytes(8193))]).toEqual([true, false]);
   expect([by(replications.upToBytes(8192)), by(replications.upToBytes(8191))]).toEqual([true, false]);
   expect([by(replications.fromDistance(12)), by(replications.fromDistance(13))]).toEqual([true, false]);
-  expect([by(replications.named(new Set(["tiny"]))), by(replications.named(new Set(["other"])))]).toEqual([true, false]);
+  expect([by(replications.named(new Set(["tiny"]))), by(replications.named(new Set(["other"])))]).toEqual([
+    true,
+    false,
+  ]);
 });
