@@ -374,7 +374,7 @@ export class CheckedSystem implements Subject {
       );
     if (this.population.userFrames.size !== 0)
       this.fail("F6", `${this.population.userFrames.size} user frames are still counted`);
-    if (!quick) this.checkRules(["A4", "B2", "B6", "B11", "C8"]);
+    if (!quick) this.checkRules(["A4", "B2", "B6", "B11", "C8", "C9"]);
     if (this.watch.kernelStores) this.fullCheck();
     this.watch.kernelStores = false;
   }

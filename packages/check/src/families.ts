@@ -11,6 +11,7 @@ import { borrowedTablesFamily } from "./families/borrowed-tables.js";
 import { bpfFamily } from "./families/bpf.js";
 import { cpuFamily } from "./families/cpus.js";
 import { demandFamily } from "./families/demand.js";
+import { encryptionFamily } from "./families/encryption.js";
 import { fileFamily } from "./families/files.js";
 import { entryTextFamily } from "./families/entry-text.js";
 import { kernelPageFamily } from "./families/kernel-pages.js";
@@ -51,6 +52,7 @@ export const ALL_FAMILIES: readonly OperationFamily[] = [
   ...FAMILIES,
   demandFamily,
   memoryGoesFamily,
+  encryptionFamily,
   meetingFamily,
   aheadFamily,
 ];
@@ -59,15 +61,18 @@ export const ALL_FAMILIES: readonly OperationFamily[] = [
  * What is drawn on kernels under a policy.
  * @param usual what is drawn on all others
  * @param late whether a node of each has memory that comes later, and may go again
+ * @param encrypted whether memory of each is encrypted
  */
 export function familiesOn(
   { bindings }: KernelPolicy,
   usual: readonly OperationFamily[] = FAMILIES,
   late = false,
+  encrypted = false,
 ): readonly OperationFamily[] {
   const more = [
     ...(usual === FAMILIES && bindings.some(({ token }) => token.key === DemandCopies.key) ? [demandFamily] : []),
     ...(late ? [memoryGoesFamily] : []),
+    ...(encrypted ? [encryptionFamily] : []),
   ];
   return more.length > 0 ? [...usual, ...more] : usual;
 }

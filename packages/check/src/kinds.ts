@@ -47,6 +47,8 @@ export interface Kind {
   readonly levels: 4 | 5;
   readonly pti: boolean;
   readonly kasan?: boolean | undefined;
+  /** Memory is encrypted: entries have the bit that AMD's processors have for it, in place 51. */
+  readonly encryption?: boolean | undefined;
   readonly configuration?: Configuration | undefined;
 }
 
@@ -61,6 +63,7 @@ export interface KindChoices {
   readonly levels?: 4 | 5 | undefined;
   readonly pti?: boolean | undefined;
   readonly kasan?: boolean | undefined;
+  readonly encryption?: boolean | undefined;
   readonly lateMemory?: boolean | undefined;
   readonly fullSize?: boolean | undefined;
 }
@@ -69,7 +72,7 @@ export interface KindChoices {
  * Every kind that the choices leave open, in the order they are drawn. A number of nodes is all the nodes there are:
  * memory of one comes later only where that is asked for, or where nothing is.
  */
-export function kindsOf({ nodes, levels, pti, kasan, lateMemory: late, fullSize }: KindChoices): Kind[] {
+export function kindsOf({ nodes, levels, pti, kasan, encryption, lateMemory: late, fullSize }: KindChoices): Kind[] {
   const shapes: readonly Pick<Kind, "nodes" | "configuration">[] =
     nodes !== undefined
       ? [late ? { nodes, configuration: "late memory" } : { nodes }]
@@ -86,18 +89,20 @@ export function kindsOf({ nodes, levels, pti, kasan, lateMemory: late, fullSize 
         levels: depth,
         pti: split,
         ...(kasan ? { kasan } : {}),
+        ...(encryption ? { encryption } : {}),
       })),
     ),
   );
 }
 
 /** `2 nodes, 4 levels, KPTI off`, and what is not as usual. */
-export const kindText = ({ nodes, levels, pti, kasan, configuration }: Kind): string =>
-  `${countText(nodes, "node")}${configuration ? `, ${CONFIGURATIONS[configuration].words(nodes)}` : ""}, ${levels} levels, KPTI ${pti ? "on" : "off"}${kasan && configuration !== "KASAN without vmalloc" ? ", KASAN" : ""}`;
+export const kindText = ({ nodes, levels, pti, kasan, encryption, configuration }: Kind): string =>
+  `${countText(nodes, "node")}${configuration ? `, ${CONFIGURATIONS[configuration].words(nodes)}` : ""}, ${levels} levels, KPTI ${pti ? "on" : "off"}${kasan && configuration !== "KASAN without vmalloc" ? ", KASAN" : ""}${encryption ? ", encrypted memory" : ""}`;
 
 /** A small kernel of a kind, or the user's, without any defect. */
 export function kernelOf(policy: PolicyChoice, kind: Kind, image?: KernelImage): Kernel {
-  const { spec, ...late } = machineOf(kind);
+  const { spec: plain, ...late } = machineOf(kind);
+  const spec = kind.encryption ? encrypting(plain) : plain;
   return kernelFrom({
     ...late,
     spec: image ? roomy(spec) : spec,
@@ -113,6 +118,9 @@ export function kernelOf(policy: PolicyChoice, kind: Kind, image?: KernelImage):
     ...(kind.configuration === "boot CPU elsewhere" ? { bootCpu: 2 } : {}),
   });
 }
+
+/** The same machine of AMD's, with its memory encrypted. */
+const encrypting = (spec: MachineSpec): MachineSpec => ({ ...spec, vendor: "amd", encryptionBit: 51 });
 
 /** The same machine with room for a kernel of full size and its copies. */
 const roomy = (spec: MachineSpec): MachineSpec => ({

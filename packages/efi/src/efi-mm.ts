@@ -102,13 +102,16 @@ export class EfiTables implements Efi {
         const at = entryAddress(base, level, index);
         const whole = at >= address && at + entryBytes(level) <= address + bytes;
         if (level === 3 || (level === 2 && !whole)) return this.lower(table, index, made, written);
+        const frame = Number((physical + at - address) >> 12n);
         const { lo, hi } = leafEntry({
           ...KERNEL_DATA,
           global: false,
           writable: region.writable,
           executable: region.executable,
           level: level as 1 | 2,
-          frame: Number((physical + at - address) >> 12n),
+          frame,
+          // The firmware of a guest is private as all memory is; behind devices' registers there is none.
+          encrypted: this.entries.memory.nodeOf(frame) !== NONE,
         });
         this.entries.write(table, index, lo, hi);
         written.push({ table, index });

@@ -27,6 +27,8 @@ export interface CachedEntry {
   readonly executable: boolean;
   /** Of a leaf: a store through it sets no D bit any more. */
   readonly dirty: boolean;
+  /** Of a leaf, on a machine with an encryption bit: whether it was set; true on all others. */
+  readonly encrypted: boolean;
 }
 
 /** What one CPU has cached of page tables. A root is a frame; -1 stands for none. */
@@ -99,6 +101,7 @@ export class ThreadTranslations implements CachedTranslations {
       user: false,
       executable: false,
       dirty: false,
+      encrypted: true,
     };
     const each = (level: number, page: number, tag: number, frame: number, denials: number): void => {
       if ((tag & Tag.Thread) !== thread) return;
@@ -112,6 +115,7 @@ export class ThreadTranslations implements CachedTranslations {
       entry.user = (denials & Denial.NotUser) === 0;
       entry.executable = (denials & Denial.NoExecute) === 0;
       entry.dirty = (denials & Denial.NotDirty) === 0;
+      entry.encrypted = (denials & Denial.NotEncrypted) === 0;
       visit(entry);
     };
     this.core.tlbs.forEach(each);

@@ -144,6 +144,19 @@ export function machineSpecFaults(spec: MachineSpec): SpecFault[] {
     `${String(spec.vendor)} is no maker the interpreter knows`,
     "intel or amd",
   );
+  const place = spec.encryptionBit as number | undefined;
+  need(
+    place === undefined || place === 47 || place === 51,
+    "encryptionBit",
+    `${String(place)} is no place of the encryption bit`,
+    "47 (Zen 1 and 2) or 51 (from Zen 3 on), or leave it out",
+  );
+  need(
+    place === undefined || spec.vendor === "amd",
+    "encryptionBit",
+    "entries of an Intel core have no encryption bit",
+    "vendor amd, or leave it out",
+  );
   return faults;
 }
 

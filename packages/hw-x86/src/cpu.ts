@@ -46,6 +46,8 @@ export interface ThreadParts {
   readonly thread: number;
   readonly memory: PhysMemory;
   readonly physicalBits: number;
+  /** Place of the encryption bit; absent: the machine has none. */
+  readonly encryptionBit: number | undefined;
   /** This CPU's, laid out by `layout`. */
   readonly counters: Float64Array;
   readonly layout: Layout;
@@ -90,8 +92,8 @@ export class HardwareThread extends ThreadRegisters implements Cpu, BatchedThrea
   /** What {@link batch} made; null where it cannot. */
   private batched: ReferenceBatch | null | undefined;
 
-  constructor({ id, node, thread, memory, physicalBits, counters, layout }: ThreadParts, core: Core) {
-    super(core, thread, memory, physicalBits, counters);
+  constructor({ id, node, thread, memory, physicalBits, encryptionBit, counters, layout }: ThreadParts, core: Core) {
+    super(core, thread, memory, physicalBits, counters, encryptionBit);
     this.id = id;
     this.node = node;
     this.counters = counters;
@@ -332,7 +334,8 @@ export class HardwareThread extends ThreadRegisters implements Cpu, BatchedThrea
 
   get walkedInBatch(): SparseMemory | undefined {
     const { walker } = this;
-    const ours = walker instanceof Walker && walker.memory instanceof SparseMemory;
+    // Which entries are encrypted is told by the walk in TypeScript alone.
+    const ours = walker instanceof Walker && walker.memory instanceof SparseMemory && walker.encryption === 0;
     return ours ? (walker.memory as SparseMemory) : undefined;
   }
 

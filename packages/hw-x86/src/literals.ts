@@ -21,6 +21,8 @@ export const enum Denial {
   NoExecute = 8,
   /** The page was never stored to. */
   NotDirty = 16,
+  /** The leaf's encryption bit is clear, on a machine that has one. Refuses nothing: it is kept for who looks. */
+  NotEncrypted = 32,
 }
 
 /** The context that entries of a TLB are tagged with (registers.ts). */

@@ -90,6 +90,7 @@ export class NumaMachine implements Machine {
       thread: this.threadOf.get(id)!,
       memory: this.memory,
       physicalBits: this.spec.physicalBits,
+      encryptionBit: this.spec.encryptionBit,
       counters: this.counters.of(id),
       layout: this.counters.layout,
     });

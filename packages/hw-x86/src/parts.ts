@@ -150,5 +150,12 @@ export interface MachineParts {
   /** @param origins keeps {@link CoreCache.origins} @param hints keeps {@link CoreCache.hints} */
   cache(shape: CacheSpec, origins: boolean, hints: boolean): CoreCache;
   sharedCache(shape: CacheSpec): SharedCache;
-  walker(memory: PhysMemory, core: WalkedCore, physicalBits: number, counters: Float64Array): PageWalker;
+  /** @param encryption the high half's encryption bit; absent or 0: the machine has none */
+  walker(
+    memory: PhysMemory,
+    core: WalkedCore,
+    physicalBits: number,
+    counters: Float64Array,
+    encryption?: number,
+  ): PageWalker;
 }

@@ -39,6 +39,13 @@ export enum Bit {
 export const NO_EXECUTE = 0x8000_0000 | 0;
 /** Frame bits of the high half. */
 export const FRAME_HIGH_MASK = 0x000f_ffff;
+/**
+ * The high half's bit that says memory is encrypted, in the place that a machine has it in. It leads to no other frame:
+ * {@link frameOf} reads none of these places.
+ * @param place of the machine's specification; undefined: it has none @returns 0 then
+ * @source AMD64 Architecture Programmer's Manual vol. 2, "Secure Memory Encryption"
+ */
+export const encryptionHigh = (place: number | undefined): number => (place === undefined ? 0 : 1 << (place - 32));
 
 /** Whether an entry's low half says it is there at all. */
 export const isPresent = (lo: number): boolean => (lo & Bit.Present) !== 0;

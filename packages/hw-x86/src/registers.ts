@@ -16,6 +16,7 @@ import type { PhysMemory } from "./memory-api.js";
 import { Tag } from "./tlb.js";
 import type { PageWalker } from "./parts.js";
 import { Context, Denial, Thread } from "./literals.js";
+import { encryptionHigh } from "./pte.js";
 
 /**
  * Control registers of one hardware thread and what writing them invalidates.
@@ -71,11 +72,27 @@ export abstract class ThreadRegisters {
   /** Bits of CR3 between the widest physical address and bit 62: reserved, whatever CR4 says. */
   private readonly cr3Reserved: bigint;
 
-  /** @param thread number within the core, 0 to 7 @param physicalBits MAXPHYADDR @param counters of the thread */
-  constructor(core: Core, thread: number, memory: PhysMemory, physicalBits: number, counters: Float64Array) {
+  /** No bit of the root's address: the encryption bit, or none. */
+  private readonly cr3Encryption: bigint;
+
+  /**
+   * @param thread number within the core, 0 to 7
+   * @param physicalBits MAXPHYADDR
+   * @param counters of the thread
+   * @param encryptionBit its place; absent: the machine has none
+   */
+  constructor(
+    core: Core,
+    thread: number,
+    memory: PhysMemory,
+    physicalBits: number,
+    counters: Float64Array,
+    encryptionBit?: number,
+  ) {
     this.core = core;
-    this.cr3Reserved = (1n << 63n) - (1n << BigInt(physicalBits));
-    this.walker = core.parts.walker(memory, core, physicalBits, counters);
+    this.cr3Encryption = encryptionBit === undefined ? 0n : 1n << BigInt(encryptionBit);
+    this.cr3Reserved = ((1n << 63n) - (1n << BigInt(physicalBits))) & ~this.cr3Encryption;
+    this.walker = core.parts.walker(memory, core, physicalBits, counters, encryptionHigh(encryptionBit));
     this.thread = thread << 25;
     this.cached = new ThreadTranslations(core, this.thread);
     this.derive();
@@ -101,7 +118,7 @@ export abstract class ThreadRegisters {
       );
     this.serialisations++;
     this.cr3Value = BigInt.asUintN(63, value);
-    this.cr3Root = cr3Frame(value) | 0;
+    this.cr3Root = cr3Frame(value & ~this.cr3Encryption) | 0;
     this.cr3Context = cr3Pcid(value);
     this.derive();
     const keep = (this.cr4Value & Cr4.ProcessContext) !== 0 && value >> 63n !== 0n;

@@ -228,6 +228,13 @@ export interface MachineSpec {
   /** Widths: physical and virtual address bits, as CPUID reports them; 57 allows 5 levels. */
   readonly physicalBits: number;
   readonly virtualBits: 48 | 57;
+  /**
+   * Place of the encryption bit (C-bit) in entries and in CR3, while memory is encrypted (SME, or a guest's under SEV):
+   * 47 on Zen 1 and 2, 51 from Zen 3 on. It is no address bit then. Needs `vendor` "amd". Absent: entries have none.
+   * @source AMD64 Architecture Programmer's Manual vol. 2, "Secure Memory Encryption", "Determining Support for Secure
+   *   Memory Encryption" (CPUID Fn8000_001F[EBX])
+   */
+  readonly encryptionBit?: 47 | 51;
   /** Absent: "intel". */
   readonly vendor?: Vendor;
   readonly sources: readonly string[];

@@ -26,5 +26,6 @@ export const standardParts: MachineParts = {
     const { replacement = LRU } = shape;
     return replacement.policy === "lru" ? new LastLevelCache(shape) : new PolicySharedCache(shape, replacement);
   },
-  walker: (memory, core, physicalBits, counters) => new Walker(memory, core, physicalBits, counters),
+  walker: (memory, core, physicalBits, counters, encryption) =>
+    new Walker(memory, core, physicalBits, counters, encryption),
 };

@@ -9,6 +9,8 @@
  *
  *   4 not dirty | 3 no execute | 2 user page | 1 not user | 0 not writable         each over all levels; 2 is the opposite of 1
  *
+ * and 5, on a machine that has an encryption bit: not encrypted, of the leaf alone. It refuses nothing.
+ *
  * Source: Intel SDM vol. 3A, "4-Level Paging and 5-Level Paging", "Access Rights", "Accessed and Dirty Flags",
  * "Page-Fault Exceptions".
  */
@@ -60,6 +62,8 @@ export class Walker implements PageWalker {
     private readonly core: WalkedCore,
     private readonly physicalBits: number,
     private readonly counters: Float64Array,
+    /** The high half's encryption bit, no bit of the address; 0: the machine has none. */
+    readonly encryption = 0,
   ) {
     this.setNoExecute(false);
   }
@@ -67,7 +71,7 @@ export class Walker implements PageWalker {
   /** @param enabled EFER.NXE */
   setNoExecute(enabled: boolean): void {
     const width = Math.min(44, this.physicalBits) - 32;
-    this.reserved = (0xf_ffff & ~((1 << width) - 1)) | (enabled ? 0 : 0x8000_0000);
+    this.reserved = (0xf_ffff & ~((1 << width) - 1) & ~this.encryption) | (enabled ? 0 : 0x8000_0000);
   }
 
   /**
@@ -118,6 +122,7 @@ export class Walker implements PageWalker {
       const frame = (entry >>> 12) | (high << 20);
       if (leaf) {
         if ((denials & Denial.NotUser) === 0) denials |= Denial.UserPage;
+        if ((~high & this.encryption) !== 0) denials |= Denial.NotEncrypted;
         if ((denials & deny & ~Denial.NotDirty) !== 0) return WALK_FAULT | FaultBit.Protection;
         const wanted = entry | (write !== 0 ? ACCESSED | DIRTY : ACCESSED);
         if (wanted !== entry) this.mark(table, index, wanted);

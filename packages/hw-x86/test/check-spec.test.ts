@@ -34,6 +34,8 @@ const broken: [string, Partial<MachineSpec>, string][] = [
     },
     "nodes",
   ],
+  ["an encryption bit of Intel's", { encryptionBit: 51 }, "encryptionBit"],
+  ["an encryption bit among the address's", { encryptionBit: 46 as 47, vendor: "amd" }, "encryptionBit"],
   ["no CPUs", { cpus: [] }, "cpus"],
   ["a CPU id too high", { cpus: [{ ...cpu, id: 4096 }] }, "cpus[0].id"],
   ["a CPU twice", { cpus: [cpu, { ...cpu, core: 7 }] }, "cpus[1].id"],

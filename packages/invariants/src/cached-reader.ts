@@ -58,6 +58,7 @@ export class CachedReader {
   private executable = true;
   private dirty = false;
   private global = false;
+  private encrypted = true;
 
   constructor(private readonly kernel: CachingKernel) {}
 
@@ -131,6 +132,8 @@ export class CachedReader {
       return this.user ? "the kernel's alone, the tables say user" : "for user mode, the tables say the kernel's alone";
     if (entry.dirty && !this.dirty) return "dirty, so that a store would set no D, which the tables have clear";
     if (entry.global && !this.global) return "global, the tables say it is not";
+    if (entry.encrypted !== this.encrypted)
+      return this.encrypted ? "shared, the tables say encrypted" : "encrypted, the tables say shared";
     return undefined;
   }
 
@@ -157,7 +160,7 @@ export class CachedReader {
    *   met on the way
    */
   private walk(root: Frame, { page, pageHigh }: CachedEntry, last: number): Frame {
-    const { memory } = this.kernel.entries;
+    const { memory, encryption } = this.kernel.entries;
     let table = root;
     this.writable = this.user = this.executable = true;
     this.level = 0;
@@ -184,6 +187,8 @@ export class CachedReader {
         this.frame = level === 1 ? frame : level === 2 ? frame - (frame % 512) : frame - (frame % 0x4_0000);
         this.dirty = (lo & DIRTY) !== 0;
         this.global = (lo & GLOBAL) !== 0;
+        // Without such a bit in the machine none is missing.
+        this.encrypted = (hi & encryption) === encryption;
         return NONE;
       }
       table = frame;

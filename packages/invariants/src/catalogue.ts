@@ -5,6 +5,7 @@ import { ACCOUNTING } from "./accounting.js";
 import { GENERATED_CODE } from "./areas.js";
 import { CACHED } from "./cached.js";
 import { CPUS, HOTPLUG, PROCESSORS } from "./cpus.js";
+import { ENCRYPTION } from "./encryption.js";
 import { HALVES } from "./halves.js";
 import type { Invariant } from "./invariant.js";
 import { ORDER } from "./order.js";
@@ -34,6 +35,7 @@ export const KERNEL_INVARIANTS: readonly Invariant<Subject>[] = [
   ...TABLES,
   ...PROTECTION,
   ...HALVES,
+  ...ENCRYPTION,
   ...PATCHING,
   ...GENERATED_CODE,
   ...SPACES,

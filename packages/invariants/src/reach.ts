@@ -7,7 +7,7 @@ import type { Verdict } from "./invariant.js";
 import type { Subject } from "./subject.js";
 
 /** Every root a CPU can load, both halves of pairs, and what CR3 of each CPU names now. */
-function everyRoot({ kernel, liveRoots }: Subject, each: (root: Frame, name: () => string) => void): void {
+export function everyRoot({ kernel, liveRoots }: Subject, each: (root: Frame, name: () => string) => void): void {
   const {
     layout: { pti },
     spaces,

@@ -1,6 +1,14 @@
 /** What a check looks at: the machine's bytes, the roots its CPUs use, and what was witnessed while booting. */
 import { type AddressRange, type Frame, type NodeId, PAGE, pagesBetween } from "@kreplica/hw-x86/api";
-import type { AddressSpaces, BootStep, CpuState, KernelTables, SwitchMm, TextUsers } from "@kreplica/mm-core/api";
+import type {
+  AddressSpaces,
+  BootStep,
+  CpuState,
+  KernelTables,
+  SharedMemory,
+  SwitchMm,
+  TextUsers,
+} from "@kreplica/mm-core/api";
 import { BOOT_STEPS, bootRoot, imageAddress, imageFrame } from "@kreplica/mm-core/api";
 import { PageReader, type WindowTables } from "./page-reader.js";
 import type { WatchedKernel } from "./watched.js";
@@ -27,6 +35,8 @@ export interface CheckedKernel extends WatchedKernel {
   readonly replicatedAreas?: readonly AddressRange[];
   /** Nodes whose memory has yet to come, or is gone. */
   readonly offlineMemory?: ReadonlySet<NodeId>;
+  /** Which frames are shared with who is outside, where memory is encrypted; absent: none. */
+  readonly sharedMemory?: Pick<SharedMemory, "frames">;
   /** Who keeps addresses of text. */
   readonly textUsers?: TextUsers;
   /** Sites of a patch under way: between two steps of it copies may differ there. */

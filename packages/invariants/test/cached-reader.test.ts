@@ -24,6 +24,8 @@ let use: "used" | "lazy" | "owed" = "used";
 let unflushed: PageRange[] = [];
 let roots = [ROOT];
 let keptFrom = NONE;
+/** The machine's encryption bit, where it has one. */
+let encryption = 0;
 
 const index = (address: bigint, level: number): number => Number((address >> BigInt(12 + 9 * (level - 1))) & 511n);
 /** Makes the entry of a table of a level on the way to an address. */
@@ -52,6 +54,7 @@ const entryOf = (more: Partial<CachedEntry> = {}, address = ADDRESS): CachedEntr
   user: true,
   executable: true,
   dirty: true,
+  encrypted: true,
   ...more,
 });
 
@@ -70,7 +73,7 @@ function said(...cached: readonly CachedEntry[]): string[] {
         },
       }),
     },
-    entries: { memory },
+    entries: { memory, encryption },
     layout: { levels },
     view: { holders: roots.map((_, node) => node), kernelRoot: (node: number) => roots[node]! },
     allocator: {
@@ -88,7 +91,7 @@ function said(...cached: readonly CachedEntry[]): string[] {
 
 beforeEach(() => {
   memory = new StubMemory([]);
-  [levels, use, unflushed, roots, keptFrom] = [4, "used", [], [ROOT], NONE];
+  [levels, use, unflushed, roots, keptFrom, encryption] = [4, "used", [], [ROOT], NONE, 0];
   way();
   enter(PTE, 1, FRAME, ALL | D);
 });
@@ -111,6 +114,19 @@ describe("G12: a translation", () => {
   ])("%s", (why, leaf, high = 0, frame = FRAME) => {
     enter(PTE, 1, frame, leaf, ADDRESS, high);
     expect(said(entryOf())).toEqual([words + why]);
+  });
+
+  test("of a page that is shared by now, or encrypted", () => {
+    encryption = 1 << 19;
+    for (const [high, encrypted, why] of [
+      [0, true, ["encrypted, the tables say shared"]],
+      [encryption, false, ["shared, the tables say encrypted"]],
+      [0, false, []],
+      [encryption, true, []],
+    ] as const) {
+      enter(PTE, 1, FRAME, ALL | D, ADDRESS, high);
+      expect(said(entryOf({ encrypted }))).toEqual(why.map((each) => words + each));
+    }
   });
 
   test("for the kernel alone where the tables say user", () => {

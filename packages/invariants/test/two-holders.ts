@@ -2,16 +2,7 @@
  * A kernel with two holders as rows see one: booted with a single copy, and given a second root with copies of text and
  * rodata afterwards, by hand. Nothing here is a policy's: rows read tables, and know no view.
  */
-import {
-  addressOfFrame,
-  entryHigh,
-  entryLow,
-  type Frame,
-  frameOf,
-  isLeaf,
-  isPresent,
-  PAGE,
-} from "@kreplica/hw-x86/api";
+import { entryHigh, entryLow, type Frame, frameOf, isLeaf, isPresent, PAGE } from "@kreplica/hw-x86/api";
 import {
   type AddressSpaces,
   bootRoot,
@@ -22,7 +13,7 @@ import {
   type ReplicaView,
   walk,
 } from "@kreplica/mm-core/api";
-import { testKernel, type TestKernel } from "@kreplica/mm-core/testing";
+import { stubMachine, testKernel, type TestKernel } from "@kreplica/mm-core/testing";
 import { BootWitness, type CheckedKernel, type StepSeen } from "../src/index.js";
 
 /** First address of the tables that each holder has for itself. */
@@ -46,14 +37,21 @@ export interface TwoHolders extends CheckedKernel {
   undo(): void;
 }
 
+/** The usual machine of a test's kernel, its memory encrypted. */
+function encrypting(encryptionBit: 47 | 51) {
+  const machine = stubMachine([0, 1].map((id) => ({ id, memoryMiB: 64, cpus: 2 })));
+  return { machine: { ...machine, spec: { ...machine.spec, encryptionBit } } };
+}
+
 /**
  * @param levels of the tables; nodes 0 and 1 hold copies, 0 has the image; CPUs 0 and 1 are node 0's, 2 and 3 node 1's
  */
 export function twoHolders({
   levels = 4,
   pti = true,
-}: { readonly levels?: 4 | 5; readonly pti?: boolean } = {}): TwoHolders {
-  const kernel = testKernel({ levels, pti });
+  encryptionBit,
+}: { readonly levels?: 4 | 5; readonly pti?: boolean; readonly encryptionBit?: 47 | 51 } = {}): TwoHolders {
+  const kernel = testKernel({ levels, pti, ...(encryptionBit === undefined ? {} : encrypting(encryptionBit)) });
   const witness = BootWitness.of(kernel);
   kernel.boot.run();
   const { entries, allocator, layout, image, tables, machine } = kernel;
@@ -146,7 +144,7 @@ export function twoHolders({
     kernelRoot: (node: number) => roots[node]!,
     isPrivate: (address: bigint) => address >= WINDOW,
   });
-  for (const cpu of machine.cpuIds) machine.cpu(cpu).writeCr3(addressOfFrame(roots[machine.nodeOfCpu(cpu)]!));
+  for (const cpu of machine.cpuIds) machine.cpu(cpu).writeCr3(entries.cr3(roots[machine.nodeOfCpu(cpu)]!));
   // What a witness would have seen of a boot that made these copies where the series does.
   const step = (name: string) => witness.steps.findIndex((each) => each.step === name);
   const [reserved, replicated, sealed] = ["numa-reserve-memory", "numa-replicate-kernel", "numa-replicate-rodata"].map(

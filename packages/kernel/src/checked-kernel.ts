@@ -1,7 +1,7 @@
 /** What a check of the invariants is told of a booted kernel: its parts, and the exceptions its subsystems make. */
 import { bytesOf } from "@kreplica/hw-x86/api";
 import { Efi } from "@kreplica/efi";
-import { MemoryHotplug, TextUsers } from "@kreplica/mm-core";
+import { MemoryHotplug, SharedMemory, TextUsers } from "@kreplica/mm-core";
 import type { BootWitness, CheckedKernel, OtherRoot } from "@kreplica/invariants";
 import { TextPoke } from "@kreplica/text-patch";
 import { Vmalloc } from "@kreplica/vmalloc";
@@ -17,6 +17,7 @@ export function checkedKernel(parts: BootParts, witness?: BootWitness): CheckedK
   const poke = assembly.find(TextPoke);
   const hotplug = assembly.find(MemoryHotplug);
   const textUsers = assembly.find(TextUsers);
+  const sharedMemory = assembly.find(SharedMemory);
   return {
     ...parts,
     reached: parts.boot.reached,
@@ -25,6 +26,7 @@ export function checkedKernel(parts: BootParts, witness?: BootWitness): CheckedK
     otherRoots: rootsByNode("EFI's root", assembly.find(Efi)?.made),
     ...(hotplug ? { offlineMemory: hotplug.offline } : {}),
     ...(textUsers ? { textUsers } : {}),
+    ...(sharedMemory ? { sharedMemory } : {}),
     pokingRoots: rootsByNode("the poking root", poke?.roots),
     patchedNow: poke?.underWay ?? [],
   };

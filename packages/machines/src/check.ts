@@ -99,6 +99,12 @@ export function checkMachine(machine: MachineSpec): MachineFault[] {
       `memory ends at ${end}, beyond the limit of ${limit === MODEL_LIMIT ? "the model (16 TiB)" : `${machine.physicalBits} physical address bits`}`,
       "give the nodes less memory or lower addresses",
     );
+  if (machine.encryptionBit !== undefined && machine.vendor !== "amd")
+    fault(
+      ["encryptionBit"],
+      "entries of an Intel core have no encryption bit",
+      'write "vendor": "amd", or leave it out',
+    );
   if (ranges.length === 0) fault(["nodes"], "no node has memory", "give at least one node memory");
 
   checkCpus(machine, nodeIndex, fault);

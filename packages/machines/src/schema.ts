@@ -208,6 +208,11 @@ export const machineShape = {
   }),
   physicalBits: count.min(36).max(52),
   virtualBits: z.literal([48, 57]),
+  encryptionBit: z
+    .exactOptional(z.literal([47, 51]))
+    .describe(
+      "place of the bit that says memory is encrypted (SME, or a guest's under SEV), where it is; needs vendor amd; absent: entries have none",
+    ),
   vendor: z
     .exactOptional(z.enum(["intel", "amd"]))
     .describe("who made the CPUs: CPUID and what executed code does where the vendors differ; absent: intel"),

@@ -63,6 +63,14 @@ const harms: [field: string, reason: RegExp, harm: Harm][] = [
     },
   ],
   [
+    "encryptionBit",
+    /entries of an Intel core have no encryption bit/,
+    (m) => {
+      m.encryptionBit = 51;
+      delete m.vendor;
+    },
+  ],
+  [
     "nodes",
     /no node has memory/,
     (m) => {

@@ -28,10 +28,17 @@ export { TextUserList } from "./image/text-users.js";
 export { CpuState } from "./tables/cpu-state-api.js";
 export { rootsOfBothHalves } from "./tables/empty-tables.js";
 export * from "./tables/kernel-tables-api.js";
-export { KERNEL_DATA, KERNEL_TABLE_BITS, leafEntry, mappingOf, TABLE_BITS } from "./tables/protection.js";
+export { KERNEL_DATA, KERNEL_TABLE_BITS, leafEntry, mappingOf, renamedHigh, TABLE_BITS } from "./tables/protection.js";
 export * from "./tables/replica-view-api.js";
 export { writeSplit } from "./tables/split-leaf.js";
-export { type ReplicaTraffic, type RunObserver, type StoreObserver, TableMemory } from "./tables/table-memory-api.js";
+export * from "./tables/shared-memory-api.js";
+export {
+  type ReplicaTraffic,
+  type RunObserver,
+  SHARED_HIGH,
+  type StoreObserver,
+  TableMemory,
+} from "./tables/table-memory-api.js";
 export { entryValue, frameAt, lookup, pageWithin, tableAt, walk, type WalkEnd } from "./tables/walk.js";
 export * from "./boot/boot-api.js";
 export { type ChooseHolders, policy, type Policy } from "./boot/policy.js";

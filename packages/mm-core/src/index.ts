@@ -27,6 +27,8 @@ import { PageAllocator } from "./memory/page-allocator-api.js";
 import { ReplicaView } from "./tables/replica-view-api.js";
 import { type Policy, policy } from "./boot/policy.js";
 import { SingleCopy } from "./boot/single-copy.js";
+import { SharedMemory } from "./tables/shared-memory-api.js";
+import { SharedFrames } from "./tables/shared-memory.js";
 import { TableMemory } from "./tables/table-memory-api.js";
 import { CountedTableMemory } from "./tables/table-memory.js";
 import { TextUsers } from "./image/text-users-api.js";
@@ -44,6 +46,7 @@ export {
   OrderedBoot,
   PcidSwitch,
   PerHolderSpaces,
+  SharedFrames,
   SingleCopy,
 };
 export { entryPageOf } from "./boot/cpu-areas.js";
@@ -54,6 +57,7 @@ export const mmCore = plugin("mm-core", [
   bind(BootMemory, Memblock),
   bind(PageAllocator, NodePageAllocator),
   bind(TableMemory, CountedTableMemory),
+  bind(SharedMemory, SharedFrames),
   bind(BuildContext, AssembledContext),
   bind(CpuState, OnlineCpus),
   bind(TextUsers, TextUserList),

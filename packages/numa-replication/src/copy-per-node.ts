@@ -11,7 +11,6 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import {
-  addressOfFrame,
   type AddressRange,
   type CpuId,
   type Frame,
@@ -174,7 +173,7 @@ export class CopyPerNode implements ReplicaView {
 
   /** @patch 07/12 arch/x86/kernel/smpboot.c start_secondary; 03/12 mm/numa_replication.c numa_setup_pgd */
   setupCpu(cpu: CpuId): void {
-    this.machine.cpu(cpu).writeCr3(addressOfFrame(this.kernelRoot(this.machine.nodeOfCpu(cpu))));
+    this.machine.cpu(cpu).writeCr3(this.context.entries.cr3(this.kernelRoot(this.machine.nodeOfCpu(cpu))));
   }
 
   /**

@@ -26,12 +26,8 @@ interface AliasLeaf {
 
 /** The entry over a frame, by the tables all roots share. */
 function aliasOf({ entries, layout }: BuildContext, root: Frame, frame: Frame): AliasLeaf {
-  const { table, index, lo, hi, level, present } = walk(
-    entries.memory,
-    root,
-    layout.levels,
-    directAddress(layout, frame),
-  );
+  const { table, index, lo, level, present } = walk(entries.memory, root, layout.levels, directAddress(layout, frame));
+  const hi = entries.high(table, index);
   return present
     ? { table, index, lo, hi, level, first: leafFrame(lo, hi, level), frames: entryPages(level) }
     : { table, index, lo, hi, level, first: frame, frames: 1 };

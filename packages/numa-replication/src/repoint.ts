@@ -19,7 +19,14 @@ import {
   NO_EXECUTE,
   walkTables,
 } from "@kreplica/hw-x86/api";
-import { invariant, KERNEL_TABLE_BITS, tableAt, type TableMemory, writeSplit } from "@kreplica/mm-core/api";
+import {
+  invariant,
+  KERNEL_TABLE_BITS,
+  renamedHigh,
+  tableAt,
+  type TableMemory,
+  writeSplit,
+} from "@kreplica/mm-core/api";
 import { type CopiedPart, isCopiedBelow, isLargeCopy } from "./placement.js";
 
 /** Table pages {@link repointPart} will take from `make`. */
@@ -88,12 +95,7 @@ export function repointPart(
     const { places } = part;
     if (isLeaf(lo, 2) && isLargeCopy(part, page)) {
       const frame = copy + places[page]!;
-      entries.write(
-        pmd,
-        index,
-        entryLow(frame, lo & (0xfff | Bit.PatLarge)),
-        entryHigh(frame, (hi & NO_EXECUTE) !== 0),
-      );
+      entries.write(pmd, index, entryLow(frame, lo & (0xfff | Bit.PatLarge)), renamedHigh(frame, hi));
       return;
     }
     const small = isLeaf(lo, 2) ? make() : ownPage(entries, levels, bootTable, address, frameOf(lo, hi), make);
@@ -106,7 +108,7 @@ export function repointPart(
         small,
         each,
         entryLow(copy + place, leaf & 0xfff),
-        entryHigh(copy + place, (entries.high(small, each) & NO_EXECUTE) !== 0),
+        renamedHigh(copy + place, entries.high(small, each)),
       );
     }
     if (isLeaf(lo, 2)) entries.write(pmd, index, entryLow(small, KERNEL_TABLE_BITS), entryHigh(small, false));

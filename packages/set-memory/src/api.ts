@@ -19,8 +19,8 @@ export interface JoinResult {
  * Linux: set_memory_*() and numa_set_memory_*(), one call for both.
  *
  * Each call changes every root's tables, or none's: a refusal leaves all as they were. Direct-map aliases follow in
- * writability, presence and memory type; never in execution, which the direct map does not have. Translations are
- * flushed before a call returns, whatever PCID they were made under.
+ * writability, presence, memory type and encryption; never in execution, which the direct map does not have.
+ * Translations are flushed before a call returns, whatever PCID they were made under.
  *
  * Every operation throws {@link SetMemoryError}.
  */
@@ -53,6 +53,13 @@ export interface SetMemory {
   writeCombined(range: PageRange): void;
   /** set_memory_wb */
   writeBack(range: PageRange): void;
+  /**
+   * set_memory_decrypted: memory is shared with who is outside from now on. Nothing, as in Linux, where the machine has
+   * no encryption bit.
+   */
+  decrypted(range: PageRange): void;
+  /** set_memory_encrypted: private again, before it is given back. */
+  encrypted(range: PageRange): void;
   /** Any change. @param alias whether the direct map follows */
   change(range: PageRange, change: Partial<Protection>, alias: boolean): void;
   /** Several changes with one shootdown at the end, all or none. */

@@ -10,7 +10,6 @@ import {
   Bit,
   endOf,
   entryBytes,
-  entryHigh,
   entryLow,
   type Frame,
   frameOf,
@@ -24,8 +23,10 @@ import {
   type KernelLayout,
   type KernelTables,
   type PageAllocator,
+  renamedHigh,
   type ReplicaView,
   rootsOfBothHalves,
+  SHARED_HIGH,
   type TableMemory,
 } from "@kreplica/mm-core/api";
 import type { JoinResult } from "./api.js";
@@ -107,11 +108,14 @@ function uniform(
   for (let index = 1; index < 512; index++) {
     const nextLo = entries.low(table, index);
     const nextHi = entries.high(table, index);
-    if (((nextLo ^ flags) & (level === 3 ? 0x1fff : 0xfff) & ~IGNORED) !== 0 || ((nextHi ^ hi) & NO_EXECUTE) !== 0)
+    if (
+      ((nextLo ^ flags) & (level === 3 ? 0x1fff : 0xfff) & ~IGNORED) !== 0 ||
+      ((nextHi ^ hi) & (NO_EXECUTE | SHARED_HIGH)) !== 0
+    )
       return undefined;
     if (frameOf(nextLo & ~(level === 3 ? Bit.PatLarge : 0), nextHi) !== first + index * step) return undefined;
   }
   const pat = level === 2 ? (flags & Bit.PatSmall) !== 0 : (flags & Bit.PatLarge) !== 0;
   const bits = (flags & 0xfff & ~Bit.PatSmall) | Bit.PageSize | IGNORED | (pat ? Bit.PatLarge : 0);
-  return { lo: entryLow(first, bits), hi: entryHigh(first, (hi & NO_EXECUTE) !== 0) };
+  return { lo: entryLow(first, bits), hi: renamedHigh(first, hi) };
 }

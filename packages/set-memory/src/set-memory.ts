@@ -12,12 +12,15 @@ import {
   walkTables,
 } from "@kreplica/hw-x86/api";
 import {
+  directAddress,
+  frameAt,
   KernelImage,
   KernelLayout,
   KernelTables,
   PageAllocator,
   type Protection,
   ReplicaView,
+  SharedMemory,
   TableMemory,
 } from "@kreplica/mm-core/api";
 import type { JoinResult, PermissionChange, SetMemory } from "./api.js";
@@ -41,6 +44,7 @@ export class TableSetMemory implements SetMemory {
     @inject(KernelLayout) private readonly layout: KernelLayout,
     @inject(KernelImage) private readonly image: KernelImage,
     @inject(PageAllocator) private readonly allocator: PageAllocator,
+    @inject(SharedMemory) private readonly shared: SharedMemory,
   ) {}
 
   /** @patch 04/12 arch/x86/mm/pat/set_memory.c numa_set_memory_x */
@@ -95,18 +99,30 @@ export class TableSetMemory implements SetMemory {
     this.change(range, { cache: "wb" }, true);
   }
 
+  decrypted(range: PageRange): void {
+    if (this.entries.encryption !== 0) this.change(range, { encrypted: false }, true);
+  }
+  encrypted(range: PageRange): void {
+    if (this.entries.encryption !== 0) this.change(range, { encrypted: true }, true);
+  }
+
   change(range: PageRange, change: Partial<Protection>, alias: boolean): void {
     this.changeAll([{ range, change, alias }]);
   }
 
   changeAll(changes: readonly PermissionChange[]): void {
     for (const { range } of changes) this.check(range);
+    // Areas that are unmapped and not flushed yet may be what their frames were: Linux's vm_unmap_aliases.
+    if (changes.some(({ change }) => change.encrypted !== undefined) && this.tables.unflushed.length > 0)
+      this.tables.flushRanges(this.tables.unflushed);
     const done = this.tables.edit((editor) =>
       editor.together(() =>
         changes.every(({ range, change, alias }) => {
-          const high = alias ? this.imageAlias(range) : undefined;
+          const high = alias ? this.imageAliases(range, change) : [];
           // NX and global differ between the image and its direct-map view by design.
-          return editor.protect(range, change, alias) && (!high || editor.protect(high, withoutLocal(change)));
+          return (
+            editor.protect(range, change, alias) && high.every((view) => editor.protect(view, withoutLocal(change)))
+          );
         }),
       ),
     );
@@ -118,6 +134,18 @@ export class TableSetMemory implements SetMemory {
         `a table page for splitting a leaf of ${pages} pages could not be had; free memory on the holders and try again`,
       );
     }
+    for (const { range, change } of changes)
+      if (change.encrypted !== undefined) this.shared.note(this.framesOf(range), !change.encrypted);
+  }
+
+  /** What a range maps on all roots. */
+  private *framesOf(range: PageRange): Generator<Frame> {
+    const { memory } = this.entries;
+    for (const { root } of this.view.roots)
+      for (let page = 0; page < range.pages; page++) {
+        const frame = frameAt(memory, root, this.layout.levels, range.start + BigInt(page) * PAGE);
+        if (frame !== undefined) yield frame;
+      }
   }
 
   join(range: PageRange): JoinResult {
@@ -151,6 +179,18 @@ export class TableSetMemory implements SetMemory {
 
   private inDirectMap(address: bigint): boolean {
     return address >= this.layout.pageOffset && address < this.layout.vmallocStart;
+  }
+
+  /**
+   * The image's own view of what a range maps. Where encryption changes that is asked for every frame: an area may lie
+   * in memory that the image gave back and still maps.
+   */
+  private imageAliases(range: PageRange, { encrypted }: Partial<Protection>): PageRange[] {
+    const parts =
+      encrypted === undefined || this.inDirectMap(range.start)
+        ? [range]
+        : [...new Set(this.framesOf(range))].map((frame) => ({ start: directAddress(this.layout, frame), pages: 1 }));
+    return parts.flatMap((part) => this.imageAlias(part) ?? []);
   }
 
   /**

@@ -1,8 +1,16 @@
 /** A kernel with given holders and a SetMemory, for the tests of this folder. */
 import { ALL_PAGES, Bit, type Frame, type NodeId, walkRange } from "@kreplica/hw-x86/api";
 import { addressOfFrame } from "@kreplica/hw-x86/api";
-import { type KernelLayout, type Mapping, mappingOf, type WalkEnd, walk } from "@kreplica/mm-core/api";
-import { fixedHolders, testKernel, type TestKernel } from "@kreplica/mm-core/testing";
+import {
+  KERNEL_DATA,
+  type KernelLayout,
+  type Mapping,
+  mappingOf,
+  SharedMemory,
+  type WalkEnd,
+  walk,
+} from "@kreplica/mm-core/api";
+import { fixedHolders, stubMachine, testKernel, type TestKernel } from "@kreplica/mm-core/testing";
 import type { SetMemory } from "../src/api.js";
 import { TableSetMemory } from "../src/index.js";
 
@@ -22,9 +30,11 @@ export interface SetMemoryKernel extends TestKernel {
 
 export const addressOf = (layout: KernelLayout, frame: Frame): bigint => layout.pageOffset + addressOfFrame(frame);
 
-export function makeKernel(holders: readonly NodeId[], pti = false): SetMemoryKernel {
+/** @param encryptionBit its place; absent: the machine has none */
+export function makeKernel(holders: readonly NodeId[], pti = false, encryptionBit?: 47 | 51): SetMemoryKernel {
+  const machine = stubMachine([0, 1, 2, 3].map((id) => ({ id, memoryMiB: 64, cpus: 1 })));
   const kernel = testKernel({
-    nodes: [0, 1, 2, 3].map((id) => ({ id, memoryMiB: 64, cpus: 1 })),
+    machine: encryptionBit === undefined ? machine : { ...machine, spec: { ...machine.spec, encryptionBit } },
     pti,
     master: holders[0]!,
     view: fixedHolders(...holders),
@@ -36,6 +46,7 @@ export function makeKernel(holders: readonly NodeId[], pti = false): SetMemoryKe
     kernel.layout,
     kernel.image,
     kernel.allocator,
+    kernel.assembly.get(SharedMemory),
   );
   return {
     ...kernel,
@@ -60,4 +71,35 @@ export function makeKernel(holders: readonly NodeId[], pti = false): SetMemoryKe
       return lines.join("\n");
     },
   };
+}
+
+/** Where {@link mapped} maps. */
+export const WINDOW = 0xffff_ffff_c000_0000n;
+
+/** Two 2 MiB leaves and 16 small pages in the window, each holder its own frames; their direct-map views exist. */
+export function mapped(holders: readonly NodeId[], pti = false, encryptionBit?: 47 | 51): SetMemoryKernel {
+  const kernel = makeKernel(holders, pti, encryptionBit);
+  kernel.tables.edit((editor) => {
+    for (const leaf of [0, 1])
+      editor.mapPerNode(
+        WINDOW + BigInt(leaf) * 0x20_0000n,
+        { ...KERNEL_DATA, level: 2 },
+        (node) => kernel.frame(node) + leaf * 512,
+      );
+    for (let page = 0; page < 16; page++)
+      editor.mapPerNode(
+        WINDOW + 0x40_0000n + BigInt(page) * 4096n,
+        { ...KERNEL_DATA, level: 1 },
+        (node) => kernel.frame(node) + 1024 + page,
+      );
+    for (const node of kernel.view.holders) {
+      for (let leaf = 0; leaf < 3; leaf++)
+        editor.map(addressOf(kernel.layout, kernel.frame(node) + leaf * 512), {
+          ...KERNEL_DATA,
+          level: 2,
+          frame: kernel.frame(node) + leaf * 512,
+        });
+    }
+  });
+  return kernel;
 }

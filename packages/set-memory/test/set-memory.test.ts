@@ -2,40 +2,11 @@
  * Permission changes on every root beside the contract: what is split, flushed and joined, with holders that are given.
  */
 import { describe, expect, test } from "vitest";
-import { KERNEL_DATA, type NodeId, walk } from "./kernel.js";
-import { addressOf, makeKernel, type SetMemoryKernel } from "./kernel.js";
+import { KERNEL_DATA, walk } from "./kernel.js";
+import { makeKernel, mapped, type SetMemoryKernel, WINDOW } from "./kernel.js";
 import { findWritableExecutable, SetMemoryError } from "../src/api.js";
 
-const WINDOW = 0xffff_ffff_c000_0000n;
 const HOLDERS = [[0], [0, 1], [1, 3]] as const;
-
-/** Two 2 MiB leaves and 16 small pages in the window, each holder its own frames; their direct-map views exist. */
-function mapped(holders: readonly NodeId[], pti = false): SetMemoryKernel {
-  const kernel = makeKernel(holders, pti);
-  kernel.tables.edit((editor) => {
-    for (const leaf of [0, 1])
-      editor.mapPerNode(
-        WINDOW + BigInt(leaf) * 0x20_0000n,
-        { ...KERNEL_DATA, level: 2 },
-        (node) => kernel.frame(node) + leaf * 512,
-      );
-    for (let page = 0; page < 16; page++)
-      editor.mapPerNode(
-        WINDOW + 0x40_0000n + BigInt(page) * 4096n,
-        { ...KERNEL_DATA, level: 1 },
-        (node) => kernel.frame(node) + 1024 + page,
-      );
-    for (const node of kernel.view.holders) {
-      for (let leaf = 0; leaf < 3; leaf++)
-        editor.map(addressOf(kernel.layout, kernel.frame(node) + leaf * 512), {
-          ...KERNEL_DATA,
-          level: 2,
-          frame: kernel.frame(node) + leaf * 512,
-        });
-    }
-  });
-  return kernel;
-}
 
 /** What a root says about a page, absent ones included. */
 function says(kernel: SetMemoryKernel, root: number, address: bigint): Record<string, unknown> {

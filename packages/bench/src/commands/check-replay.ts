@@ -33,6 +33,7 @@ const Saved = z.strictObject({
   levels: z.literal([4, 5]),
   pti: z.boolean(),
   kasan: z.boolean().optional(),
+  encryption: z.boolean().optional(),
   configuration: z.enum(Object.keys(CONFIGURATIONS) as [Configuration, ...Configuration[]]).optional(),
   defect: z.string().optional(),
   /** Defects of the series, or one bug of the museum. */
@@ -141,6 +142,7 @@ function kernelFor(saved: Saved, image: KernelImage | undefined): Kernel {
     levels: saved.levels,
     pti: saved.pti,
     kasan: saved.kasan,
+    encryption: saved.encryption,
     configuration: late ? "late memory" : saved.configuration,
   };
   const policy = policyOf(saved.policy);

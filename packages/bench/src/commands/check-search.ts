@@ -73,6 +73,7 @@ export async function search(task: Task, options: Drawn, { progress }: CommandCo
         task.policy,
         options.only === "core" ? CORE_FAMILIES : FAMILIES,
         task.kinds.every(({ configuration }) => configuration === "late memory"),
+        task.kinds.every(({ encryption }) => encryption === true),
       );
   const work = survey({
     kinds: task.kinds.length,

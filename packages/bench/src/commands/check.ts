@@ -51,6 +51,7 @@ interface Options extends JsonOption, KernelOption {
   readonly levels?: "4" | "5";
   readonly pti?: "on" | "off";
   readonly kasan?: boolean;
+  readonly encryption?: boolean;
   readonly lateMemory?: boolean;
   readonly steps: number;
   readonly runs: number;
@@ -112,6 +113,9 @@ export function registerCheck(program: Command, context: CommandContext): void {
     .addOption(levelsOption())
     .addOption(ptiOption())
     .addOption(new Option("--kasan", "kernels with KASAN's shadow"))
+    .addOption(
+      new Option("--encryption", "machines whose memory is encrypted (SME, SEV); pages are shared and taken back"),
+    )
     .addOption(numberOption("--steps <number>", "operations of a run", { least: 1, most: 100_000 }, 200))
     .addOption(numberOption("--runs <number>", "runs", { least: 1, most: 10_000_000 }, 400))
     .addOption(numberOption("--seed <number>", "seeds the runs", SEEDS, 1))
@@ -223,6 +227,7 @@ function taskOf(options: Options, image: KernelImage | undefined): Task {
     levels,
     pti: ptiOn(options.pti),
     kasan,
+    encryption: options.encryption,
     lateMemory,
     fullSize: image !== undefined,
   });

@@ -66,7 +66,9 @@ export function linkTo(
   saved: Omit<CounterexampleDocument, "schema" | "invariant">,
   files: KernelOption,
 ): string | undefined {
-  const { nodes, levels, pti, kasan, configuration, policy, laid = [], defect, operations } = saved;
+  const { nodes, levels, pti, kasan, encryption, configuration, policy, laid = [], defect, operations } = saved;
+  // The page has no such machines.
+  if (encryption) return undefined;
   return words(
     {
       nodes,

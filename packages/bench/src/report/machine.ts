@@ -114,7 +114,7 @@ function nodesText(machine: MachineSpec, screen: Screen): string {
   return (
     heading(
       "Nodes",
-      `${countText(sockets, "socket")}${guess}, ${cores} cores${guess}, ${machine.cpus.length} CPUs, ${clock}, addresses of ${machine.physicalBits} bits, virtual ${machine.virtualBits}`,
+      `${countText(sockets, "socket")}${guess}, ${cores} cores${guess}, ${machine.cpus.length} CPUs, ${clock}, addresses of ${machine.physicalBits} bits, virtual ${machine.virtualBits}${machine.encryptionBit === undefined ? "" : `, memory encrypted by bit ${machine.encryptionBit}`}`,
       screen,
     ) +
     renderTable(

@@ -17,7 +17,7 @@ export function counterexampleIn(bytes: Uint8Array): Saved | undefined {
 
 /** @param file as errors name it @throws InputError naming the field */
 export function placeOfCounterexample(file: string, saved: Saved, now: Place): Place {
-  const { nodes, levels, pti, kasan, configuration, policy, laid, defect, operations } = saved;
+  const { nodes, levels, pti, kasan, encryption, configuration, policy, laid, defect, operations } = saved;
   const remedy = "open a file as kreplica check --save wrote it";
   if (typeof nodes !== "number" || !Number.isInteger(nodes) || nodes < 1 || nodes > 8)
     throw new InputError({
@@ -25,6 +25,13 @@ export function placeOfCounterexample(file: string, saved: Saved, now: Place): P
       field: "nodes",
       reason: `${JSON.stringify(nodes)}, and there is room for 1 to 8`,
       remedy,
+    });
+  if (encryption === true)
+    throw new InputError({
+      file,
+      field: "encryption",
+      reason: "no memory is encrypted here",
+      remedy: "run kreplica check --replay with it",
     });
   if (!Array.isArray(operations) || operations.some((each) => typeof (each as Saved | null)?.["op"] !== "string"))
     throw new InputError({ file, field: "operations", reason: "no list of operations", remedy });

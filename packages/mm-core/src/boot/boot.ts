@@ -11,7 +11,6 @@ import {
   alignUp,
   bytesOf,
   Cr0,
-  cr3Value,
   Cr4,
   Efer,
   type Frame,
@@ -196,7 +195,7 @@ export class OrderedBoot implements KernelBoot {
       const leaves = buildCpuEntryAreas(this.context, this.root, this.units);
       const root = this.view.kernelRoot(this.machine.nodeOfCpu(this.options.bootCpu));
       invariant(root === this.root, "a node's root was asked for before there is one, and was not the boot table");
-      this.machine.cpu(this.options.bootCpu).writeCr3(BigInt(root) << 12n);
+      this.machine.cpu(this.options.bootCpu).writeCr3(this.context.entries.cr3(root));
       return `cpu_entry_area of ${leaves} leaves; CPU ${this.options.bootCpu} initialised on the boot table`;
     },
     "mm-core-init": () => {
@@ -325,7 +324,7 @@ export class OrderedBoot implements KernelBoot {
       Cr4.PageGlobal |
       (levels === 5 ? Cr4.FiveLevels : 0) |
       Cr4.SupervisorExecutePrevention;
-    core.writeCr3(cr3Value(this.root));
+    core.writeCr3(this.context.entries.cr3(this.root));
     core.efer = Efer.LongModeEnable | Efer.NoExecuteEnable;
     // Paging comes on with a root to walk; PCIDs exist only once long mode is active.
     core.cr0 = Cr0.Paging + Cr0.WriteProtect;

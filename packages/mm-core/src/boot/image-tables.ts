@@ -10,6 +10,7 @@ import type { BuildContext } from "./build-context-api.js";
 import { bootRoot, symbolFrame } from "./early-map.js";
 import { imageAddress } from "../image/layout.js";
 import { KERNEL_TABLE_BITS, TABLE_BITS } from "../tables/protection.js";
+import { SHARED_HIGH } from "../tables/table-memory-api.js";
 
 /** RWX, global, 2 MiB: everything the image has until mark_rodata_ro. */
 const IMAGE_LEAF = Bit.Present | Bit.Writable | Bit.Accessed | Bit.Dirty | Bit.PageSize | Bit.Global;
@@ -83,7 +84,8 @@ export function buildImageTables(context: BuildContext): Frame {
     Bit.Accessed |
     Bit.Dirty |
     (layout.pti ? 0 : Bit.Global);
-  entries.write(at("level1_fixmap_pgt"), 508, entryLow(0xfec00, device), entryHigh(0xfec00, true));
-  entries.write(at("level1_fixmap_pgt"), 509, entryLow(0xfee00, device), entryHigh(0xfee00, true));
+  // No memory is behind them that could be encrypted.
+  entries.write(at("level1_fixmap_pgt"), 508, entryLow(0xfec00, device), entryHigh(0xfec00, true) | SHARED_HIGH);
+  entries.write(at("level1_fixmap_pgt"), 509, entryLow(0xfee00, device), entryHigh(0xfee00, true) | SHARED_HIGH);
   return root;
 }

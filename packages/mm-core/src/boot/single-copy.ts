@@ -7,6 +7,7 @@ import { KernelOptions } from "../options-api.js";
 import { KernelImage } from "../image/kernel-image-api.js";
 import { KernelLayout } from "../image/kernel-layout-api.js";
 import type { ReplicaView, TableRoot } from "../tables/replica-view-api.js";
+import { TableMemory } from "../tables/table-memory-api.js";
 
 /** @patch 03/12 include/linux/numa_replication.h the stubs without CONFIG_KERNEL_REPLICATION */
 @injectable()
@@ -23,6 +24,7 @@ export class SingleCopy implements ReplicaView {
     @inject(KernelLayout) private readonly layout: KernelLayout,
     @inject(KernelImage) private readonly image: KernelImage,
     @inject(KernelOptions) options: KernelOptions,
+    @inject(TableMemory) private readonly entries: TableMemory,
   ) {
     this.master = options.master;
     this.holders = [options.master];
@@ -50,7 +52,7 @@ export class SingleCopy implements ReplicaView {
   reserve(): void {}
   replicateKernel(): void {}
   setupCpu(cpu: CpuId): void {
-    this.machine.cpu(cpu).writeCr3(BigInt(this.root) << 12n);
+    this.machine.cpu(cpu).writeCr3(this.entries.cr3(this.root));
   }
   replicateRodata(): void {}
   clearLinearAddresses(): void {}

@@ -21,7 +21,6 @@ import {
   type NodeId,
   NONE,
   PAGE,
-  PAGE_BYTES,
   pagesBetween,
   slotRange,
   tableIndex,
@@ -182,8 +181,7 @@ class HolderSpace implements AddressSpace {
 
   cr3(node: NodeId, half: "kernel" | "user", pcid = 0): bigint {
     const user = half === "user" && this.context.layout.pti;
-    // A frame's address is below 2^52, a number exactly: one conversion in place of two and a sum.
-    return BigInt((this.pgd(node) + (user ? 1 : 0)) * PAGE_BYTES + (pcid | (user && pcid !== 0 ? 0x800 : 0)));
+    return this.context.entries.cr3(this.pgd(node) + (user ? 1 : 0), pcid | (user && pcid !== 0 ? 0x800 : 0));
   }
 
   grow(address: bigint, node: NodeId): boolean {

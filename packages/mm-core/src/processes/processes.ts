@@ -11,7 +11,6 @@ const isCovered = ({ vmas }: Process, { start, end }: AddressRange): boolean =>
  */
 import { inject, injectable } from "@kreplica/di";
 import {
-  addressOfFrame,
   type AddressRange,
   bytesOf,
   type CpuId,
@@ -435,7 +434,7 @@ export class UserProcesses implements Processes {
     this.cpus.bringUp(cpu);
     const core = this.machine.cpu(cpu);
     core.flushTranslations();
-    core.writeCr3(addressOfFrame(bootRoot(this.context.layout, this.context.image)));
+    core.writeCr3(this.context.entries.cr3(bootRoot(this.context.layout, this.context.image)));
     this.view.setupCpu(cpu);
     this.switcher.leave(cpu);
   }

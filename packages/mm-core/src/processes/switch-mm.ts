@@ -9,13 +9,14 @@
  * range flush ends at 33 pages.
  */
 import { inject, injectable } from "@kreplica/di";
-import { addressOfFrame, type CpuId, Machine, type NodeId, PAGE, type PageRange } from "@kreplica/hw-x86/api";
+import { type CpuId, Machine, type NodeId, PAGE, type PageRange } from "@kreplica/hw-x86/api";
 import type { AddressSpace } from "./address-space-api.js";
 import { CpuState, SINGLE_PAGE_CEILING } from "../tables/cpu-state-api.js";
 import { invariant } from "../errors.js";
 import { KernelOptions } from "../options-api.js";
 import { KernelLayout } from "../image/kernel-layout-api.js";
 import { ReplicaView } from "../tables/replica-view-api.js";
+import { TableMemory } from "../tables/table-memory-api.js";
 import type { Ldt } from "./process-api.js";
 import type { PcidUse, SwitchMm, TemporaryTables } from "./switch-api.js";
 
@@ -68,6 +69,7 @@ export class PcidSwitch implements SwitchMm {
     @inject(KernelOptions) private readonly options: KernelOptions,
     @inject(ReplicaView) private readonly view: ReplicaView,
     @inject(CpuState) private readonly state: CpuState,
+    @inject(TableMemory) private readonly entries: TableMemory,
   ) {}
 
   private of(cpu: CpuId): CpuTlb {
@@ -207,7 +209,7 @@ export class PcidSwitch implements SwitchMm {
     tlb.lazy = false;
     this.machine.cpu(cpu).privilege = 0;
     this.counts.writes++;
-    this.machine.cpu(cpu).writeCr3(addressOfFrame(this.view.kernelRoot(this.node(cpu))));
+    this.machine.cpu(cpu).writeCr3(this.entries.cr3(this.view.kernelRoot(this.node(cpu))));
   }
 
   enterTemporary(cpu: CpuId, tables: TemporaryTables): void {
@@ -220,7 +222,7 @@ export class PcidSwitch implements SwitchMm {
     tlb.ldt = undefined;
     core.privilege = 0;
     this.counts.writes++;
-    core.writeCr3(addressOfFrame(tables.root(this.node(cpu))));
+    core.writeCr3(this.entries.cr3(tables.root(this.node(cpu))));
   }
 
   leaveTemporary(cpu: CpuId): void {

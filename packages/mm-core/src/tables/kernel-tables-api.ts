@@ -11,6 +11,10 @@ export interface Protection {
   readonly present: boolean;
   /** Memory type. */
   readonly cache: "wb" | "wt" | "uc-" | "uc" | "wc";
+  /**
+   * Whether the machine's encryption bit is set, where it has one; absent: it is. Devices are behind entries without.
+   */
+  readonly encrypted?: boolean;
 }
 
 /** One leaf: frame, size and protection. */

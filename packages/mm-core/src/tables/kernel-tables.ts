@@ -45,12 +45,14 @@ import {
   invertLow,
   KERNEL_TABLE_BITS,
   leafEntry,
+  mappingOf,
+  renamedHigh,
   TABLE_BITS,
 } from "./protection.js";
 import { writeSplit } from "./split-leaf.js";
 import { TableMemory } from "./table-memory-api.js";
 import { UnflushedRuns } from "./unflushed-runs.js";
-import { lookup } from "./walk.js";
+import { walk } from "./walk.js";
 
 /** A table reached in lockstep, and the node of the root whose way led there first. */
 interface Place {
@@ -89,7 +91,11 @@ export class LockstepTables implements KernelTables {
   }
 
   lookup(node: NodeId, address: bigint): Mapping | undefined {
-    return lookup(this.entries.memory, this.view.kernelRoot(node), this.layout.levels, address);
+    const { memory, encryption } = this.entries;
+    const end = walk(memory, this.view.kernelRoot(node), this.layout.levels, address);
+    if (!end.present) return undefined;
+    const mapping = mappingOf(end.lo, end.hi, end.level as 1 | 2 | 3);
+    return (end.hi & encryption) === encryption ? mapping : { ...mapping, encrypted: false };
   }
 
   get stores(): { readonly total: number; readonly replica: number } {
@@ -283,7 +289,7 @@ class Editor implements TableEditor {
       if (frame === undefined || !isPresent(lo)) return undefined;
       // A leaf keeps its bits 0 to 11, and PAT where the level has it in bit 12.
       const bits = (lo & 0xfff) | (level > 1 ? lo & Bit.PatLarge : 0);
-      return { lo: entryLow(frame, bits), hi: entryHigh(frame, (hi & 0x8000_0000) !== 0) };
+      return { lo: entryLow(frame, bits), hi: renamedHigh(frame, hi) };
     };
     return this.atomically(() => this.change({ range, next, alias: undefined }));
   }
@@ -538,12 +544,13 @@ interface LeafWork {
  * made global.
  */
 function aliasChange(change: Partial<Protection>): Partial<Protection> | undefined {
-  const { writable, global, present, cache } = change;
+  const { writable, global, present, cache, encrypted } = change;
   const alias: Partial<Protection> = {
     ...(writable === undefined ? {} : { writable }),
     ...(global === undefined ? {} : { global }),
     ...(present === undefined ? {} : { present }),
     ...(cache === undefined ? {} : { cache }),
+    ...(encrypted === undefined ? {} : { encrypted }),
   };
   return Object.keys(alias).length === 0 ? undefined : alias;
 }

@@ -4,8 +4,9 @@
  * Memory types by PAT index as Linux programs it (WB, WC, UC-, UC, WB, WP, UC-, WT), index = PAT * 4 + PCD * 2 + PWT.
  * Source: Intel SDM vol. 3A, "Page Attribute Table (PAT)"; Documentation/arch/x86/pat.rst.
  */
-import { Bit, entryHigh, entryLow, isPresent, leafFrame, NO_EXECUTE } from "@kreplica/hw-x86/api";
+import { Bit, entryHigh, entryLow, type Frame, isPresent, leafFrame, NO_EXECUTE } from "@kreplica/hw-x86/api";
 import type { Mapping, Protection } from "./kernel-tables-api.js";
+import { SHARED_HIGH } from "./table-memory-api.js";
 
 /**
  * Pointers to lower tables: P, W, U, A, D (_PAGE_TABLE) where a mapping is made; without U where a large leaf was split
@@ -48,7 +49,7 @@ export function leafBits(protection: Protection, level: number): number {
   );
 }
 
-/** What a leaf says, or one that was made absent and keeps its bits. */
+/** What a leaf says, or one that was made absent and keeps its bits. @param hi as TableMemory has it */
 export function mappingOf(lo: number, hi: number, level: 1 | 2 | 3): Mapping {
   if (!isPresent(lo)) [lo, hi] = [invertLow(lo), invertHigh(hi)];
   const pat =
@@ -64,6 +65,7 @@ export function mappingOf(lo: number, hi: number, level: 1 | 2 | 3): Mapping {
     global: (lo & Bit.Global) !== 0,
     executable: (hi & NO_EXECUTE) === 0,
     cache: CACHE_NAMES[pat]!,
+    ...((hi & SHARED_HIGH) === 0 ? {} : { encrypted: false }),
   };
 }
 
@@ -88,8 +90,15 @@ export function changedLow(lo: number, level: number, change: Partial<Protection
   return lo >>> 0;
 }
 
-export const changedHigh = (hi: number, change: Partial<Protection>): number =>
-  change.executable === undefined ? hi >>> 0 : (change.executable ? hi & ~NO_EXECUTE : hi | NO_EXECUTE) >>> 0;
+export function changedHigh(hi: number, { executable, encrypted }: Partial<Protection>): number {
+  if (executable !== undefined) hi = executable ? hi & ~NO_EXECUTE : hi | NO_EXECUTE;
+  if (encrypted !== undefined) hi = encrypted ? hi & ~SHARED_HIGH : hi | SHARED_HIGH;
+  return hi >>> 0;
+}
+
+/** The high half of a leaf that says the same of another frame. @param hi as TableMemory has it, not inverted */
+export const renamedHigh = (frame: Frame, hi: number): number =>
+  (entryHigh(frame, (hi & NO_EXECUTE) !== 0) | (hi & SHARED_HIGH)) >>> 0;
 
 /**
  * Frame bits of a leaf that is not present are stored inverted, so that a CPU that speculates on them reads nothing
@@ -102,6 +111,6 @@ export const invertHigh = (hi: number): number => (hi ^ 0x000f_ffff) >>> 0;
 /** A leaf entry as halves; an absent one keeps its bits. */
 export function leafEntry(mapping: Mapping): { readonly lo: number; readonly hi: number } {
   const lo = entryLow(mapping.frame, leafBits(mapping, mapping.level));
-  const hi = entryHigh(mapping.frame, !mapping.executable);
+  const hi = (entryHigh(mapping.frame, !mapping.executable) | (mapping.encrypted === false ? SHARED_HIGH : 0)) >>> 0;
   return mapping.present ? { lo, hi } : { lo: invertLow(lo), hi: invertHigh(hi) };
 }

@@ -1,6 +1,6 @@
 /** A table of smaller leaves that says what a large leaf said: the one place where a leaf is divided. */
-import { Bit, entryHigh, entryLow, type Frame, isPresent, leafFrame, NO_EXECUTE } from "@kreplica/hw-x86/api";
-import { invertHigh, invertLow } from "./protection.js";
+import { Bit, entryLow, type Frame, isPresent, leafFrame } from "@kreplica/hw-x86/api";
+import { invertHigh, invertLow, renamedHigh } from "./protection.js";
 import type { TableMemory } from "./table-memory-api.js";
 
 /**
@@ -18,7 +18,7 @@ export function writeSplit(entries: TableMemory, table: Frame, lo: number, hi: n
   const bits = (lo & 0xfff & ~(level === 2 ? Bit.PageSize : 0)) | pat;
   for (let each = 0; each < 512; each++) {
     const low = entryLow(first + each * size, bits);
-    const high = entryHigh(first + each * size, (hi & NO_EXECUTE) !== 0);
+    const high = renamedHigh(first + each * size, hi);
     entries.write(table, each, absent ? invertLow(low) : low, absent ? invertHigh(high) : high);
   }
 }

@@ -22,9 +22,26 @@ export interface ReplicaTraffic {
   store(table: Frame, index: number): void;
 }
 
-/** Entries of page tables, as halves. */
+/**
+ * In the high half of an entry as {@link TableMemory} has it: what the entry leads to is shared with who is outside,
+ * not encrypted. One of the bits that processors leave to software.
+ */
+export const SHARED_HIGH = 1 << 26;
+
+/**
+ * Entries of page tables, as halves.
+ *
+ * Where the machine has an encryption bit it stands in every present entry but those with {@link SHARED_HIGH}, which
+ * takes its place here: whoever makes an entry makes a private one, and nobody else knows the bit. Who reads the bytes
+ * themselves ({@link TableMemory.memory}) sees it. (TDX has it the other way round: a bit that is set where memory is
+ * shared.)
+ */
 export interface TableMemory {
   readonly memory: PhysMemory;
+  /** The machine's encryption bit in an entry's high half, as the bytes have it; 0: it has none. */
+  readonly encryption: number;
+  /** What a CPU loads to run on a root: private memory, as all tables are. @param pcid 0 to 4095 */
+  cr3(root: Frame, pcid?: number): bigint;
   /** Entry stores so far; a copied table counts 512. */
   readonly stores: number;
   /** Of these, stores a kernel with a single copy would not have made: to tables of a copy, and {@link forCopy}. */

@@ -3,13 +3,21 @@
  * a checker can watch them and a replay can issue them.
  */
 import { inject, injectable } from "@kreplica/di";
-import { type Frame, Machine, type PhysMemory } from "@kreplica/hw-x86/api";
-import type { ReplicaTraffic, RunObserver, StoreObserver, TableMemory } from "./table-memory-api.js";
+import { encryptionHigh, type Frame, isPresent, Machine, PAGE_BYTES, type PhysMemory } from "@kreplica/hw-x86/api";
+import {
+  type ReplicaTraffic,
+  type RunObserver,
+  SHARED_HIGH,
+  type StoreObserver,
+  type TableMemory,
+} from "./table-memory-api.js";
 
 /** Page-table entries in physical memory: the only place of the kernel that stores one, so stores are counted once. */
 @injectable()
 export class CountedTableMemory implements TableMemory {
   readonly memory: PhysMemory;
+  readonly encryption: number;
+  private readonly cr3Encryption: bigint;
   stores = 0;
   replicaStores = 0;
   private observer: StoreObserver | undefined;
@@ -22,17 +30,38 @@ export class CountedTableMemory implements TableMemory {
 
   constructor(@inject(Machine) machine: Machine) {
     this.memory = machine.memory;
+    const place = machine.spec.encryptionBit;
+    this.encryption = encryptionHigh(place);
+    this.cr3Encryption = place === undefined ? 0n : 1n << BigInt(place);
+  }
+
+  cr3(root: Frame, pcid = 0): bigint {
+    // A frame's address is below 2^52, a number exactly: one conversion in place of two and a sum.
+    const value = BigInt(root * PAGE_BYTES + pcid);
+    return this.encryption === 0 ? value : value | this.cr3Encryption;
   }
 
   low(table: Frame, index: number): number {
     return this.memory.read32(table, index * 2);
   }
   high(table: Frame, index: number): number {
-    return this.memory.read32(table, index * 2 + 1);
+    const hi = this.memory.read32(table, index * 2 + 1);
+    if (this.encryption === 0 || !isPresent(this.low(table, index))) return hi;
+    return (hi & this.encryption) === 0 ? hi | SHARED_HIGH : (hi & ~this.encryption) >>> 0;
+  }
+
+  /**
+   * The high half as the machine is to read it. An absent entry keeps what it says of sharing for when it comes back.
+   */
+  private bytesOf(lo: number, hi: number): number {
+    if (this.encryption === 0) return hi & ~SHARED_HIGH;
+    if (!isPresent(lo)) return hi;
+    return (hi & SHARED_HIGH) === 0 ? hi | this.encryption : hi & ~SHARED_HIGH;
   }
 
   write(table: Frame, index: number, lo: number, hi: number): void {
     const { memory } = this;
+    hi = this.bytesOf(lo, hi);
     if (memory.firstWordToWrite) {
       const word = memory.firstWordToWrite(table) + index * 2;
       // Asked for after the place: writing may move all of them.

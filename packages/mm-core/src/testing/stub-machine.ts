@@ -128,7 +128,8 @@ export class StubCpu implements Cpu {
     readonly node: NodeId,
   ) {}
   get rootFrame(): number {
-    return Number((this.cr3 & 0x000f_ffff_ffff_f000n) >> 12n);
+    // Of 44 bits an address has: an encryption bit lies above.
+    return Number((this.cr3 & 0x0fff_ffff_f000n) >> 12n);
   }
   get pcid(): number {
     return Number(this.cr3 & 0xfffn);
