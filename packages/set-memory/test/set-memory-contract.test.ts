@@ -5,13 +5,17 @@ import { SetMemoryError } from "../src/api.js";
 import { setMemoryContract, type SetMemorySubject } from "../src/testing.js";
 import { makeKernel } from "./kernel.js";
 
-const ours = (holders: readonly number[]): SetMemorySubject => ({
-  ...makeKernel(holders),
+const ours = (holders: readonly number[], encryptionBit?: 47): SetMemorySubject => ({
+  ...makeKernel(holders, false, encryptionBit),
   window: 0xffff_ffff_c000_0000n,
 });
 
 test.each([[[0]], [[0, 1]], [[1, 3]]])("ours keeps it on holders %j", (holders) => {
   setMemoryContract(() => ours(holders));
+});
+
+test("ours keeps it where memory is encrypted", () => {
+  setMemoryContract(() => ours([0, 1], 47));
 });
 
 describe("is not kept by one", () => {
@@ -54,8 +58,16 @@ describe("is not kept by one", () => {
         },
       }),
     ],
+    "that shares half of it": [
+      "the direct map follows",
+      (right) => ({
+        decrypted: (range: PageRange) => {
+          right.change(range, { encrypted: false }, false);
+        },
+      }),
+    ],
     "that joins and opens": [
-      "an operation changes",
+      "the direct map follows",
       (right) => ({
         join: (range) => {
           right.readWrite(range);
@@ -102,7 +114,7 @@ describe("is not kept by one", () => {
   };
   test.each(Object.entries(wrong))("%s", (_what, [broken, change]) => {
     const make = (): SetMemorySubject => {
-      const subject = ours([0, 1]);
+      const subject = ours([0, 1], 47);
       const changes = change(subject.setMemory, subject);
       return {
         ...subject,

@@ -4,7 +4,8 @@
  * throws when a promise is broken.
  *
  * Promised: an operation changes what its name says of every page of the range on every root, and nothing else; the
- * direct map follows in writability, presence and memory type, never in execution; what was made absent keeps its bits
+ * direct map follows in writability, presence, memory type and encryption (which nothing changes where the machine has
+ * none), never in execution; what was made absent keeps its bits
  * and shows them when it comes back; joining leaves changes nothing that a look-up shows; several changes happen all or
  * not at all, as one by one; a refusal says why and leaves every root as it was.
  *
@@ -56,7 +57,9 @@ type Operation =
   | "nonGlobal"
   | "uncached"
   | "writeCombined"
-  | "writeBack";
+  | "writeBack"
+  | "decrypted"
+  | "encrypted";
 /** What each operation makes of a page, after its Linux name. */
 const EFFECT: Record<Operation, Partial<Mapping>> = {
   executable: { executable: true },
@@ -73,6 +76,8 @@ const EFFECT: Record<Operation, Partial<Mapping>> = {
   uncached: { cache: "uc-" },
   writeCombined: { cache: "wc" },
   writeBack: { cache: "wb" },
+  decrypted: { encrypted: false },
+  encrypted: { encrypted: true },
 };
 const OPERATIONS = Object.keys(EFFECT) as Operation[];
 /** Two 2 MiB leaves and 16 small pages. */
@@ -103,10 +108,11 @@ export function setMemoryContract(make: () => SetMemorySubject, effort: SuiteEff
         const count = Math.min(pages, PAGES - at);
         kernel.setMemory[operation](rangeOf(kernel, at, count));
         if (join) kernel.setMemory.join(rangeOf(kernel, 0, 1024));
-        const { executable: _executable, global, ...follows } = EFFECT[operation];
+        const effect = "encrypted" in EFFECT[operation] && kernel.entries.encryption === 0 ? {} : EFFECT[operation];
+        const { executable: _executable, global, ...follows } = effect;
         for (let each = at; each < at + count; each++) {
           // What is not present keeps its bits, and shows them when it comes back.
-          Object.assign(model[each]!, EFFECT[operation]);
+          Object.assign(model[each]!, effect);
           if (operation === "notPresentHere") continue;
           if (global === undefined || operation === "notPresent")
             Object.assign(alias[each]!, follows, operation === "notPresent" ? { global: false } : {});
@@ -176,11 +182,11 @@ function mapped(kernel: SetMemorySubject): SetMemorySubject {
 function told({ entries, layout }: SetMemorySubject, root: Frame, address: bigint): string {
   const end = walk(entries.memory, root, layout.levels, address);
   if (!end.present) return "absent";
-  const { frame, level, writable, executable, global, cache } = mappingOf(end.lo, end.hi, end.level as 1 | 2 | 3);
-  return text({ writable, executable, global, cache }, frame + pageWithin(address, level));
+  const { frame, level, ...found } = mappingOf(end.lo, entries.high(end.table, end.index), end.level as 1 | 2 | 3);
+  return text(found, frame + pageWithin(address, level));
 }
-const text = ({ writable, executable, global, cache }: Partial<Mapping>, frame: Frame): string =>
-  `frame ${frame}, ${writable ? "writable" : "read-only"}, ${executable ? "executable" : "not executable"}, ${global ? "global" : "not global"}, ${cache}`;
+const text = ({ writable, executable, global, cache, encrypted }: Partial<Mapping>, frame: Frame): string =>
+  `frame ${frame}, ${writable ? "writable" : "read-only"}, ${executable ? "executable" : "not executable"}, ${global ? "global" : "not global"}, ${cache}${encrypted === false ? ", shared" : ""}`;
 
 function agree(
   kernel: SetMemorySubject,
