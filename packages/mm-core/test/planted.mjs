@@ -396,8 +396,8 @@ export default [
   {
     promise: "small leaves are executable where the large one was",
     file: "src/tables/split-leaf.ts",
-    find: "(hi & NO_EXECUTE) !== 0",
-    replace: "false",
+    find: "renamedHigh(first + each * size, hi)",
+    replace: "renamedHigh(first + each * size, hi & 0x7fff_ffff)",
     test: "test/tables/split-leaf.test.ts",
   },
   {
