@@ -293,7 +293,14 @@ describe("NMIs", () => {
   };
 
   test.each([false, true])("KPTI %s: in the middle of switches and of what is done to the process", (pti) => {
-    for (const during of [to(1), munmap, mprotect, { op: "exec", p: 0, cpu: 0 }, { op: "fork", p: 0, cpu: 0 }])
+    for (const during of [
+      to(1),
+      { ...touch(0), page: 1 },
+      munmap,
+      mprotect,
+      { op: "exec", p: 0, cpu: 0 },
+      { op: "fork", p: 0, cpu: 0 },
+    ])
       for (const cpu of [0, 2]) expect(came(during, cpu, pti)).toBe("");
   });
 
