@@ -7,7 +7,7 @@
  * memory by itself, the run is compared no further and counted in `parted`.
  */
 import { kernelFrom, type KernelSource } from "@kreplica/kernel";
-import { slotRange, walkRange } from "@kreplica/hw-x86";
+import { addressOfFrame, slotRange, walkRange } from "@kreplica/hw-x86";
 import { singleCopy } from "@kreplica/mm-core";
 import { AllocationRecord } from "./allocation-record.js";
 import { CheckFailure } from "./check-failure.js";
@@ -116,7 +116,7 @@ export class Differential {
     const { probed } = this.subject.population;
     const descriptors =
       process.ldt?.frames.map((frame) =>
-        [0, 1, 511].map((entry) => machine.memory.read64((BigInt(frame) << 12n) + BigInt(entry * 8))).join(":"),
+        [0, 1, 511].map((entry) => machine.memory.read64(addressOfFrame(frame) + BigInt(entry * 8))).join(":"),
       ) ?? [];
     const lines = [
       `LDT of ${process.ldt?.entries ?? 0} entries: ${descriptors.join(", ")}`,

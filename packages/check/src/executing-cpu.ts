@@ -8,7 +8,7 @@
  *   page 2        handler: never executed, a CPU that stands there has trapped; setup code at 0x100
  *   page 3 ..     a stack for each CPU
  */
-import { type AddressRange, lengthOf, type Machine, PAGE } from "@kreplica/hw-x86/api";
+import { addressOfFrame, type AddressRange, lengthOf, type Machine, PAGE } from "@kreplica/hw-x86/api";
 import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
 import { type FetchedCode, type FetchedCodeOptions, FetchingPort, Interpreter } from "@kreplica/hw-x86/isa";
 import type { BootParts } from "@kreplica/kernel";
@@ -95,7 +95,7 @@ export class ExecutionPages {
     const own = this.frames[Number((address - this.start) / PAGE)];
     const frame = own ?? frameAt(entries.memory, view.kernelRoot(view.master), layout.levels, address) ?? NONE;
     invariant(frame !== NONE, `nothing is mapped at 0x${address.toString(16)}, where a CPU should have its stack`);
-    return (BigInt(frame) << 12n) + (address & (PAGE - 1n));
+    return addressOfFrame(frame) + (address & (PAGE - 1n));
   }
 }
 
@@ -180,7 +180,7 @@ export class ExecutingCpu {
       }
       const frame = frameAt(entries.memory, machine.cpu(this.id).rootFrame, layout.levels, at);
       if (frame === undefined) this.crash(`CPU ${this.id} has nothing mapped at 0x${at.toString(16)}`);
-      machine.memory.readBytes((BigInt(frame) << 12n) + (at & (PAGE - 1n)), bytes.subarray(i, i + 1));
+      machine.memory.readBytes(addressOfFrame(frame) + (at & (PAGE - 1n)), bytes.subarray(i, i + 1));
     }
     return bytes;
   }

@@ -8,6 +8,7 @@ import {
   type BootOptions,
   type Kernel,
   kernelFrom,
+  farMemory,
   lateMemory,
   type PolicyChoice,
   smallImage,
@@ -20,9 +21,10 @@ import type { Configuration } from "@kreplica/series-as-posted";
  * What is not as usual on a kernel.
  *
  * late memory: the last node's comes on line while the kernel runs; small node: node 1 has too little for copies, its
- * neighbours have room; boot CPU elsewhere: the boot begins on node 1, the image lies on node 0; rodata=off and
- * modules=off: the kernel's command line and its configuration; KASAN without vmalloc: CONFIG_KASAN, but not
- * CONFIG_KASAN_VMALLOC, with which the series takes 4 levels alone.
+ * neighbours have room; far memory: all nodes' but the first one's lies in windows of frame numbers; boot CPU
+ * elsewhere: the boot begins on node 1, the image lies on node 0; rodata=off and modules=off: the kernel's command line
+ * and its configuration; KASAN without vmalloc: CONFIG_KASAN, but not CONFIG_KASAN_VMALLOC, with which the series takes
+ * 4 levels alone.
  */
 export const CONFIGURATIONS = {
   "small node": { fewest: 3, words: () => "node 1 has 8 MiB" },
@@ -30,6 +32,7 @@ export const CONFIGURATIONS = {
   "rodata=off": { fewest: 2, words: () => "rodata=off" },
   "modules=off": { fewest: 2, words: () => "built without modules" },
   "KASAN without vmalloc": { fewest: 2, words: () => "KASAN without KASAN_VMALLOC" },
+  "far memory": { fewest: 2, words: () => "memory from 16 TiB on but for node 0's" },
   "late memory": { fewest: 2, words: (nodes: number) => `memory of node ${nodes - 1} comes later` },
 } as const satisfies Record<
   Configuration,
@@ -65,6 +68,7 @@ export interface KindChoices {
   readonly kasan?: boolean | undefined;
   readonly encryption?: boolean | undefined;
   readonly lateMemory?: boolean | undefined;
+  readonly farMemory?: boolean | undefined;
   readonly fullSize?: boolean | undefined;
 }
 
@@ -72,16 +76,27 @@ export interface KindChoices {
  * Every kind that the choices leave open, in the order they are drawn. A number of nodes is all the nodes there are:
  * memory of one comes later only where that is asked for, or where nothing is.
  */
-export function kindsOf({ nodes, levels, pti, kasan, encryption, lateMemory: late, fullSize }: KindChoices): Kind[] {
+export function kindsOf({
+  nodes,
+  levels,
+  pti,
+  kasan,
+  encryption,
+  lateMemory: late,
+  farMemory: far,
+  fullSize,
+}: KindChoices): Kind[] {
   const shapes: readonly Pick<Kind, "nodes" | "configuration">[] =
     nodes !== undefined
-      ? [late ? { nodes, configuration: "late memory" } : { nodes }]
+      ? [late ? { nodes, configuration: "late memory" } : far ? { nodes, configuration: "far memory" } : { nodes }]
       : late
         ? [{ nodes: 3, configuration: "late memory" }]
-        : [
-            ...(fullSize ? NODES_OF_FULL_SIZE : NODES).map((each) => ({ nodes: each })),
-            ...(fullSize ? [] : [{ nodes: 3, configuration: "late memory" } as const]),
-          ];
+        : far
+          ? [2, 3, 8].map((each) => ({ nodes: each, configuration: "far memory" }) as const)
+          : [
+              ...(fullSize ? NODES_OF_FULL_SIZE : NODES).map((each) => ({ nodes: each })),
+              ...(fullSize ? [] : [{ nodes: 3, configuration: "late memory" } as const]),
+            ];
   return shapes.flatMap((shape) =>
     (levels === undefined ? ([4, 5] as const) : [levels]).flatMap((depth) =>
       (pti === undefined ? [false, true] : [pti]).map((split): Kind => ({
@@ -128,8 +143,9 @@ const roomy = (spec: MachineSpec): MachineSpec => ({
   nodes: spec.nodes.map((node) => ({ ...node, memoryBytes: 4 * node.memoryBytes })),
 });
 
-function machineOf({ nodes, configuration }: Kind): Pick<BootOptions, "spec" | "offlineMemory"> {
-  if (configuration === "late memory") return lateMemory(nodes - 1);
+function machineOf({ nodes, levels, configuration }: Kind): Pick<BootOptions, "spec" | "offlineMemory"> {
+  if (configuration === "late memory") return lateMemory(nodes - 1, levels);
+  if (configuration === "far memory") return { spec: farMemory(nodes, levels) };
   const spec = smallMachine(nodes);
   return {
     spec:

@@ -4,7 +4,7 @@
  *
  * A space is looked at after a step only when one of its PGDs was stored to; a table page when it is freed.
  */
-import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
+import { type CpuId, entryHigh, entryLow, type Frame, NONE } from "@kreplica/hw-x86";
 import type { BootParts } from "@kreplica/kernel";
 import { type AddressSpace, LDT_SLOT, PGD_PAGES } from "@kreplica/mm-core";
 import { CheckFailure } from "./check-failure.js";
@@ -236,11 +236,12 @@ export class TableWatch {
   /** F5: when a table page is freed no PGD of any live space names it, in either half. */
   private notPointedTo(frame: Frame): void {
     const { entries, spaces } = this.parts;
-    const low = (frame << 12) >>> 0;
+    const low = entryLow(frame, 0);
+    const high = entryHigh(frame, false);
     for (const pgd of this.owners.keys()) {
       for (const slot of this.slots) {
         const lo = entries.low(pgd, slot);
-        if ((lo & 1) === 0 || (lo & 0xffff_f000) >>> 0 !== low || (entries.high(pgd, slot) & 0xfffff) !== frame >>> 20)
+        if ((lo & 1) === 0 || (lo & 0xffff_f000) >>> 0 !== low || (entries.high(pgd, slot) & 0xfffff) !== high)
           continue;
         const space = this.owners.get(pgd)!;
         if (spaces.all.has(space))

@@ -10,6 +10,7 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import {
+  frameOfAddress,
   type CpuId,
   entryAddress,
   entryBytes,
@@ -102,7 +103,7 @@ export class EfiTables implements Efi {
         const at = entryAddress(base, level, index);
         const whole = at >= address && at + entryBytes(level) <= address + bytes;
         if (level === 3 || (level === 2 && !whole)) return this.lower(table, index, made, written);
-        const frame = Number((physical + at - address) >> 12n);
+        const frame = frameOfAddress(physical + at - address);
         const { lo, hi } = leafEntry({
           ...KERNEL_DATA,
           global: false,

@@ -7,6 +7,7 @@
  * Halves because addresses of the upper half exceed 2^53, beyond which a JavaScript number is silently wrong.
  * Source: Intel SDM vol. 3A, "4-Level Paging and 5-Level Paging".
  */
+import { frameOfPage, physicalPageOf } from "./frame-number.js";
 
 /** Bytes of a 4 KiB page, as addresses are counted. */
 export const PAGE = 4096n;
@@ -51,7 +52,10 @@ export const highOf = (address: bigint): number => Number((address >> 32n) & 0xf
 export const fromHalves = (lo: number, hi: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
 
 /** Physical address of a frame's first byte. */
-export const addressOfFrame = (frame: number): bigint => BigInt(frame) << 12n;
+// Below 2^52, so that the product is exact; and one conversion costs less than a conversion and a shift.
+export const addressOfFrame = (frame: number): bigint => BigInt(physicalPageOf(frame) * PAGE_BYTES);
+/** Frame of a physical address. @returns {@link NO_FRAME} where the model has no number for it */
+export const frameOfAddress = (physical: bigint): number => frameOfPage(Number(physical >> 12n));
 
 /** Whether bits 63 to 47 (4 levels) or 63 to 56 (5 levels) are all alike. @source SDM vol. 1, "Canonical Addressing" */
 export const isCanonical = (address: bigint, levels: 4 | 5): boolean => {

@@ -4,6 +4,7 @@ export type { CachedEntry, CachedTranslations } from "./cached.js";
 export { Cr0, Cr4, Efer } from "./control-bits.js";
 export * from "./cr3.js";
 export * from "./errors.js";
+export * from "./frame-number.js";
 export * from "./ids.js";
 export * from "./leaves.js";
 export * from "./machine-api.js";

@@ -1,7 +1,8 @@
 /** Whether a machine specification holds together: every number the model divides by, indexes with or trusts. */
-import { LARGE_BYTES, PAGE_BYTES } from "./addr.js";
+import { hex, LARGE_BYTES, PAGE_BYTES } from "./addr.js";
 import { MachineError } from "./errors.js";
-import { frameRanges } from "./memory-layout.js";
+import { isMemoryPlace, MEMORY_PLACES } from "./frame-number.js";
+import { pageRuns } from "./memory-layout.js";
 import {
   type CacheSpec,
   type MachineSpec,
@@ -204,16 +205,21 @@ function checkNodes(spec: MachineSpec, need: Need): void {
     "give one of them memoryBytes",
   );
   let end = 0;
-  for (const range of frameRanges(spec.nodes)) {
+  for (const range of pageRuns(spec.nodes)) {
     need(
       range.first >= end,
       "nodes",
       `memory of node ${range.node} begins inside another node's`,
       "leave startAddress out, or move it",
     );
-    end = range.first + range.frames;
+    end = range.first + range.pages;
+    need(
+      isMemoryPlace(range.first, range.pages),
+      "nodes",
+      `memory of node ${range.node}, from ${hex(range.first * PAGE_BYTES)} to below ${hex(end * PAGE_BYTES)}, lies where frames have no number`,
+      `put it ${MEMORY_PLACES}`,
+    );
   }
-  need(end < 2 ** 32, "nodes", `memory ends at frame ${end}`, "below 16 TiB: frame numbers have 32 bits");
 }
 
 function checkCpus(spec: MachineSpec, need: Need): void {

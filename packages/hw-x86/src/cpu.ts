@@ -17,6 +17,7 @@ import { ThreadRegisters } from "./registers.js";
 import { MISS, Tag, regionAt } from "./tlb.js";
 import { Context, Denial, Thread } from "./literals.js";
 import { FaultBit } from "./fault-bit.js";
+import { frameHighOf } from "./frame-number.js";
 import { Walker } from "./walker.js";
 import { type CounterLayout, Kind } from "./counters.js";
 
@@ -367,9 +368,11 @@ export class HardwareThread extends ThreadRegisters implements Cpu, BatchedThrea
         this.core.wake();
         return this.translate(lo, hi, access);
       }
-      if ((hi & ~0xfff) !== 0) return Code.NotCanonical;
+      // Addresses are physical: such as no entry could name, and such as have no frame, are nowhere.
+      const high = (hi & ~0xf_ffff) !== 0 ? -1 : frameHighOf(hi);
+      if (high < 0) return Code.NotCanonical;
       if (access === FETCH) this.core.tlbs.codeKept = 1;
-      this.frame = (lo >>> 12) | (hi << 20);
+      this.frame = (lo >>> 12) | (high << 20);
       return 0;
     }
     if ((hi << this.canonicalShift) >> this.canonicalShift !== (hi | 0)) return Code.NotCanonical;

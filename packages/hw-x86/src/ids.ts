@@ -4,7 +4,10 @@
 export type NodeId = number;
 /** Logical CPU (hardware thread), 0 to 4095. */
 export type CpuId = number;
-/** Physical frame: physical address / 4096, unsigned, below 2^32 (16 TiB). */
+/**
+ * Physical frame, unsigned, below 2^32: physical address / 4096 up to 15 TiB, a place in one of eight windows beyond.
+ * frame-number.ts has both ways.
+ */
 export type Frame = number;
 
 /** "There is none": a frame that could not be had, a node that owns nothing. */

@@ -77,7 +77,7 @@ export interface PhysMemory {
   clearFrame(frame: Frame): void;
   /** Byte for byte. */
   equalFrames(a: Frame, b: Frame): boolean;
-  /** Cold door: `bytes.length` bytes from a physical address, across frames. @throws RangeError outside 0..2^44 */
+  /** Cold door: `bytes.length` bytes from a physical address, across frames. @throws RangeError where no frame is */
   readBytes(physical: bigint, bytes: Uint8Array): void;
   writeBytes(physical: bigint, bytes: Uint8Array): void;
   read64(physical: bigint): bigint;

@@ -1,25 +1,38 @@
 /** Where each node's memory lies in physical address space. */
 import { PAGE_BYTES } from "./addr.js";
+import { frameOfPage } from "./frame-number.js";
 import type { FrameRange } from "./memory-api.js";
 import type { NodeSpec } from "./spec.js";
 
 const GIGABYTE_FRAMES = 0x4_0000;
 
+/** Pages of a node, as physical addresses count them. */
+export interface PageRun {
+  readonly node: number;
+  /** Physical address / 4096. */
+  readonly first: number;
+  readonly pages: number;
+}
+
 /**
- * Runs of frames in address order. A node without `startAddress` begins at the first whole GiB above everything before
+ * Runs of pages in address order. A node without `startAddress` begins at the first whole GiB above everything before
  * it, in the order of ids, so that a node is found from the high bits of a frame.
  */
-export function frameRanges(nodes: readonly NodeSpec[]): FrameRange[] {
-  const ranges: FrameRange[] = [];
+export function pageRuns(nodes: readonly NodeSpec[]): PageRun[] {
+  const ranges: PageRun[] = [];
   let next = 0;
   for (const node of [...nodes].sort((a, b) => a.id - b.id)) {
     const first = node.startAddress === undefined ? next : node.startAddress / PAGE_BYTES;
-    const frames = node.memoryBytes / PAGE_BYTES;
-    if (frames > 0) ranges.push({ node: node.id, first, frames });
-    next = Math.max(next, Math.ceil((first + frames) / GIGABYTE_FRAMES) * GIGABYTE_FRAMES);
+    const pages = node.memoryBytes / PAGE_BYTES;
+    if (pages > 0) ranges.push({ node: node.id, first, pages });
+    next = Math.max(next, Math.ceil((first + pages) / GIGABYTE_FRAMES) * GIGABYTE_FRAMES);
   }
   return ranges.sort((a, b) => a.first - b.first);
 }
+
+/** The same as frames, which lie in the same order. @param nodes whose memory has frame numbers: check-spec.ts asks */
+export const frameRanges = (nodes: readonly NodeSpec[]): FrameRange[] =>
+  pageRuns(nodes).map(({ node, first, pages }) => ({ node, first: frameOfPage(first), frames: pages }));
 
 /** Value of {@link OwnerTable.owner} for a frame in a hole. */
 export const HOLE = 255;

@@ -11,7 +11,8 @@
  * to the end of memory, which the host gives no page for until it is written; frames beyond that end (devices) have a
  * Map of their own. Three loads to any word: the walker makes two or more of these for every translation.
  */
-import { hex, PAGE, PAGE_BYTES } from "./addr.js";
+import { frameOfAddress, hex, PAGE, PAGE_BYTES } from "./addr.js";
+import { MEMORY_PLACES, NO_FRAME, physicalPageOf } from "./frame-number.js";
 import { HOLE, OwnerTable, frameRanges } from "./memory-layout.js";
 import type { FrameRange, FrameWindow, PhysMemory } from "./memory-api.js";
 import type { NodeSpec } from "./spec.js";
@@ -24,8 +25,6 @@ const FIRST_SLOTS = 16;
 const LARGE_STEP = 0x4000;
 /** 8 MiB: whoever loads an image of tens of MiB will want several times as much. */
 const MEDIUM = 0x800;
-/** 16 TiB: the frames that fit 32 bits. */
-const LIMIT = 1n << 44n;
 
 /** Slot of a word of `slots`, whether it was filled or not. */
 const slotIn = (word: number): number => (word < 0 ? ~word : word);
@@ -240,12 +239,10 @@ export class SparseMemory implements PhysMemory {
     bytes: number,
     visit: (frame: number, offset: number, at: number, length: number) => void,
   ): void {
-    if (physical < 0n || physical + BigInt(bytes) > LIMIT) {
-      throw new RangeError(
-        `physical address ${hex(physical)} + ${bytes} bytes is outside 0..2^44; the model addresses 16 TiB`,
-      );
-    }
-    let frame = Number(physical >> 12n);
+    let frame = physical < 0n ? NO_FRAME : frameOfAddress(physical);
+    const last = frameOfAddress(physical + BigInt(Math.max(bytes, 1) - 1));
+    if (frame === NO_FRAME || last === NO_FRAME || Number(physical >> 12n) + (last - frame) !== physicalPageOf(last))
+      throw new RangeError(`physical address ${hex(physical)} + ${bytes} bytes: the model has frames ${MEMORY_PLACES}`);
     let offset = Number(physical & (PAGE - 1n));
     for (let at = 0; at < bytes; frame++, offset = 0) {
       const length = Math.min(PAGE_BYTES - offset, bytes - at);

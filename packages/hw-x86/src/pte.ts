@@ -2,11 +2,12 @@
  * x86-64 page-table entries as two 32-bit halves, bit for bit as the hardware reads them.
  *
  *   hi:  31 | 30 .. 20   | 19 .. 0          lo:  31 .. 12    | 11 .. 9   | 8 | 7  | 6 | 5 | 4   | 3   | 2 | 1 | 0
- *        NX | available  | frame 39..20          frame 19..0 | available | G | PS | D | A | PCD | PWT | U | W | P
+ *        NX | available  | page 39..20           page 19..0  | available | G | PS | D | A | PCD | PWT | U | W | P
  *
  * A 4 KiB leaf has PAT where PS is; a 2 MiB or 1 GiB leaf has PAT in bit 12, below its frame.
  * Source: Intel SDM vol. 3A, "Format of a Page-Table Entry that Maps a 4-KByte Page" and its sister tables.
  */
+import { ENCRYPTION_PLACES, frameHighOf, NO_FRAME, pageHighOf } from "./frame-number.js";
 
 /** Bits of the low half. A plain enum, so that other packages may use it. */
 export enum Bit {
@@ -37,8 +38,8 @@ export enum Bit {
 
 /** No instruction fetch from what lies below: bit 63, so bit 31 of the high half. */
 export const NO_EXECUTE = 0x8000_0000 | 0;
-/** Frame bits of the high half. */
-export const FRAME_HIGH_MASK = 0x000f_ffff;
+/** Address bits of the high half: 32 to 51, but for the places that an encryption bit may have. */
+export const FRAME_HIGH_MASK = 0x000f_ffff & ~ENCRYPTION_PLACES;
 /**
  * The high half's bit that says memory is encrypted, in the place that a machine has it in. It leads to no other frame:
  * {@link frameOf} reads none of these places.
@@ -58,8 +59,18 @@ export const isExecutable = (hi: number): boolean => (hi & NO_EXECUTE) === 0;
 /** Whether a present entry of this level ends the walk. @param level 1 PTE, 2 PMD, 3 PUD; 4 and 5 never do */
 export const isLeaf = (lo: number, level: number): boolean => level === 1 || (level <= 3 && (lo & Bit.PageSize) !== 0);
 
-/** Frame number an entry names; a large leaf's lowest bits (PAT, reserved) are taken off by {@link leafFrame}. */
-export const frameOf = (lo: number, hi: number): number => ((lo >>> 12) | ((hi & FRAME_HIGH_MASK) << 20)) >>> 0;
+/**
+ * Frame number an entry names, {@link NO_FRAME} where its address has none; a large leaf's lowest bits (PAT, reserved)
+ * are taken off by {@link leafFrame}.
+ */
+export const frameOf = (lo: number, hi: number): number => {
+  const high = hi & FRAME_HIGH_MASK;
+  return high < 0xf00 ? ((lo >>> 12) | (high << 20)) >>> 0 : beyond(lo >>> 12, high);
+};
+const beyond = (low: number, pageHigh: number): number => {
+  const high = frameHighOf(pageHigh);
+  return high < 0 ? NO_FRAME : (low | (high << 20)) >>> 0;
+};
 /** First frame of the leaf: 512-frame aligned at level 2, 262144-frame aligned at level 3. */
 export const leafFrame = (lo: number, hi: number, level: number): number => {
   const frame = frameOf(lo, hi);
@@ -70,4 +81,4 @@ export const leafFrame = (lo: number, hi: number, level: number): number => {
 export const entryLow = (frame: number, bits: number): number => ((frame << 12) | bits) >>> 0;
 /** High half of an entry that names `frame`. */
 export const entryHigh = (frame: number, noExecute: boolean): number =>
-  ((frame >>> 20) | (noExecute ? NO_EXECUTE : 0)) >>> 0;
+  (pageHighOf(frame) | (noExecute ? NO_EXECUTE : 0)) >>> 0;

@@ -17,6 +17,7 @@
 import type { PhysMemory } from "./memory-api.js";
 import type { PageWalker, WalkedCore } from "./parts.js";
 import { Denial } from "./literals.js";
+import { frameHighOf } from "./frame-number.js";
 import { FaultBit } from "./fault-bit.js";
 
 // Bits of an entry, pte.ts.
@@ -27,6 +28,13 @@ const ACCESSED = 0x20;
 const DIRTY = 0x40;
 const PAGE_SIZE = 0x80;
 const GLOBAL = 0x100;
+/** Addresses with more bits than this are looked at one by one. */
+const FOLDED_BITS = 43;
+/**
+ * No high half: bits 20 to 30 of what {@link Walker.folded} returns are clear, whether or not the entry has an
+ * encryption bit.
+ */
+const RESERVED = 0x7fff_ffff;
 
 /**
  * The hardware page walk of one thread, as ours is: one reference through the data caches for each entry read.
@@ -49,13 +57,18 @@ export class Walker implements PageWalker {
   /** First index of the walk's references in {@link counters}. */
   row = 0;
 
-  /** High-half bits that must be zero: what exceeds the physical width, and NX while EFER.NXE is clear. */
+  /**
+   * High-half bits with which a walk cannot go on as it is: those of {@link impossible}, and addresses from 8 TiB on,
+   * among which are those whose frames are not their pages' numbers. Batches ask TypeScript for all of them.
+   */
   reserved = 0;
+  /** High-half bits that must be zero: what exceeds the physical width, and NX while EFER.NXE is clear. */
+  private impossible = 0;
 
   /**
    * @param memory where the tables are
    * @param counters of the thread
-   * @param physicalBits MAXPHYADDR; above 44 the model's limit of 16 TiB stands in for it
+   * @param physicalBits MAXPHYADDR, 36 to 52; addresses within it that have no frame count as reserved
    */
   constructor(
     readonly memory: PhysMemory,
@@ -70,8 +83,10 @@ export class Walker implements PageWalker {
 
   /** @param enabled EFER.NXE */
   setNoExecute(enabled: boolean): void {
-    const width = Math.min(44, this.physicalBits) - 32;
-    this.reserved = (0xf_ffff & ~((1 << width) - 1) & ~this.encryption) | (enabled ? 0 : 0x8000_0000);
+    const beyond = (width: number): number =>
+      (0xf_ffff & ~((1 << (width - 32)) - 1) & ~this.encryption) | (enabled ? 0 : 0x8000_0000);
+    this.impossible = beyond(this.physicalBits);
+    this.reserved = beyond(Math.min(FOLDED_BITS, this.physicalBits));
   }
 
   /**
@@ -106,12 +121,12 @@ export class Walker implements PageWalker {
       // Read before it is charged: the host's own miss on the entry then passes while the model's caches are worked
       // through.
       const entry = memory.read32(table >>> 0, index << 1) | 0;
-      const high = memory.read32(table >>> 0, (index << 1) | 1) | 0;
+      let high = memory.read32(table >>> 0, (index << 1) | 1) | 0;
       core.data(table, index >>> 3, 0, counters, row);
       if ((entry & PRESENT) === 0) return WALK_FAULT;
       const leaf = level === 1 || (entry & PAGE_SIZE) !== 0;
       if (
-        (high & this.reserved) !== 0 ||
+        ((high & this.reserved) !== 0 && (high = this.folded(high)) === RESERVED) ||
         (leaf && level > 1 && (level > 3 || (entry & (level === 2 ? 0x001f_e000 : 0x3fff_e000)) !== 0))
       ) {
         return WALK_FAULT | FaultBit.Protection | FaultBit.Reserved;
@@ -137,6 +152,16 @@ export class Walker implements PageWalker {
       table = frame;
       structures.insert(level, page, tag, table, denials);
     }
+  }
+
+  /**
+   * What the page's number takes the place of in an entry's high half, or that it must not be: reserved, or of an
+   * address that has no frame. Apart from the walk, which pays for it only where an address is that high.
+   */
+  private folded(high: number): number {
+    if ((high & this.impossible) !== 0) return RESERVED;
+    const frameHigh = frameHighOf(high & 0xf_ffff & ~this.encryption);
+    return frameHigh < 0 ? RESERVED : (high & (0x8000_0000 | this.encryption)) | frameHigh;
   }
 
   /** A locked read-modify-write of the entry, in the table's bytes and in the caches. */

@@ -36,6 +36,21 @@ const broken: [string, Partial<MachineSpec>, string][] = [
   ],
   ["an encryption bit of Intel's", { encryptionBit: 51 }, "encryptionBit"],
   ["an encryption bit among the address's", { encryptionBit: 46 as 47, vendor: "amd" }, "encryptionBit"],
+  ...(
+    [
+      ["up to 15 TiB", 2 ** 30, 15 * 2 ** 40 - 2 ** 30],
+      ["within the sixteenth TiB", 2 ** 30, 15 * 2 ** 40 + 2 ** 30],
+      ["up to 16 TiB", 2 ** 30, 2 ** 44 - 2 ** 30],
+      ["over the start of a window", 2 ** 30, 2 ** 45 - 2 ** 29],
+      ["over the end of a window", 2 ** 30, 2 ** 46 + 127 * 2 ** 30 - 2 ** 21],
+      ["between windows", 2 ** 30, 3 * 2 ** 44],
+      ["beyond the last window", 2 ** 30, 2 ** 52],
+    ] as const
+  ).map(([where, memoryBytes, startAddress]): [string, Partial<MachineSpec>, string] => [
+    `memory ${where}`,
+    { physicalBits: 52, nodes: [node, { id: 1, memoryBytes, startAddress }] },
+    "nodes",
+  ]),
   ["no CPUs", { cpus: [] }, "cpus"],
   ["a CPU id too high", { cpus: [{ ...cpu, id: 4096 }] }, "cpus[0].id"],
   ["a CPU twice", { cpus: [cpu, { ...cpu, core: 7 }] }, "cpus[1].id"],

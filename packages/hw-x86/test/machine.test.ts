@@ -197,7 +197,9 @@ describe("control registers", () => {
     };
     expect(cpu.load(0x7000, 0)).toBe(0);
     expect(cpu.lastFrame).toBe(7);
-    expect(cpu.load(0, 0x1000)).toBe(NOT_CANONICAL);
+    expect(cpu.load(0x7000, 0x1000)).toBe(0);
+    expect(cpu.lastFrame).toBe(0xf000_0007);
+    for (const nowhere of [0xf00, 0x1020, 0x10_1000]) expect(cpu.load(0, nowhere)).toBe(NOT_CANONICAL);
     expect(
       refusal(() => {
         cpu.cr0 = Cr0.Paging;

@@ -28,19 +28,19 @@ describe("nodes", () => {
     ).toEqual([2, 2, NONE, NONE, 7, 7, NONE, NONE]);
   });
 
-  test("may begin where they are told to, and fill 16 TiB", () => {
+  test("may begin where they are told to, up to 15 TiB and in windows beyond", () => {
     const memory = new SparseMemory([
       { id: 0, memoryBytes: 0x2000_0000, startAddress: 0 },
       { id: 1, memoryBytes: 0x2000_0000, startAddress: 0x2000_0000 },
-      { id: 63, memoryBytes: 8 * 2 ** 40, startAddress: 7 * 2 ** 40 },
+      { id: 63, memoryBytes: 8 * 2 ** 40, startAddress: 6 * 2 ** 40 },
+      { id: 5, memoryBytes: 127 * GIGABYTE, startAddress: 2 ** 50 },
+      { id: 7, memoryBytes: GIGABYTE, startAddress: 2 ** 46 + GIGABYTE },
     ]);
-    expect([0x1_ffff, 0x2_0000, 0x4_0000, 0xefff_ffff, 0xf000_0000].map((each) => memory.nodeOf(each))).toEqual([
-      0,
-      1,
-      NONE,
-      63,
-      NONE,
-    ]);
+    const frames = [
+      0x1_ffff, 0x2_0000, 0x4_0000, 0xdfff_ffff, 0xe000_0000, 0xf403_ffff, 0xf404_0000, 0xf408_0000, 0xfc00_0000,
+    ];
+    expect(frames.map((each) => memory.nodeOf(each))).toEqual([0, 1, NONE, 63, NONE, NONE, 7, NONE, 5]);
+    expect(memory.nodeOf(0xffff_ffff)).toBe(NONE);
   });
 });
 
@@ -79,12 +79,24 @@ describe("host memory", () => {
   });
 });
 
-test("an address outside 16 TiB is refused", () => {
+test("an address without a frame is refused", () => {
   const memory = new SparseMemory([]);
-  expect(() => memory.read64((1n << 44n) - 7n)).toThrow(RangeError);
-  expect(() => memory.writeBytes(-1n, new Uint8Array(1))).toThrow("outside 0..2^44");
-  memory.write64((1n << 44n) - 8n, 5n);
-  expect(memory.read64((1n << 44n) - 8n)).toBe(5n);
+  const end = 15n << 40n;
+  for (const at of [
+    end - 7n,
+    end,
+    (1n << 44n) - 8n,
+    (1n << 44n) - 1n,
+    (1n << 45n) + (1n << 37n) - 7n,
+    1n << 47n,
+    1n << 51n,
+  ])
+    expect(() => memory.read64(at), at.toString(16)).toThrow(RangeError);
+  expect(() => memory.writeBytes(-1n, new Uint8Array(1))).toThrow("frames below 15 TiB, or within 127 GiB from");
+  for (const at of [end - 8n, 1n << 44n, (1n << 50n) + 4092n]) {
+    memory.write64(at, at);
+    expect(memory.read64(at)).toBe(at);
+  }
 });
 
 describe("deferred frames", () => {

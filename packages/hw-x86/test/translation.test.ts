@@ -7,6 +7,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { NumaMachine } from "../src/index.js";
 import {
+  addressOfFrame,
   Counters,
   Cr0,
   Cr4,
@@ -24,8 +25,14 @@ import {
 } from "../src/index.js";
 import { SlowTranslation, tinyMachine } from "../src/testing.js";
 
-/** Tables by level, two of each; the root of CR3 is one of level 4 or 5. */
-const tableAt = (level: number, which: number): bigint => BigInt(0x100 + level * 2 + which);
+/** Bits of a page's number that are windows of frame numbers. */
+const WINDOWS = [32n, 33n, 34n, 36n, 37n, 38n];
+/** Tables by level, two of each, as pages; the root of CR3 is one of level 4 or 5. @param far the second in a window */
+const tableAt = (level: number, which: number, far: boolean): bigint =>
+  BigInt(0x100 + level * 2 + which) + (far && which === 1 ? 1n << WINDOWS[level]! : 0n);
+/** A leaf's page. @param far some in a window */
+const pageAt = (page: number, size: bigint, far: boolean): bigint =>
+  BigInt(page) * size + (far && page > 3 ? 1n << WINDOWS[page % 6]! : 0n);
 const ROOTS = [0, 1];
 /** Indices that tables of a level are used with. */
 const INDICES: Record<number, readonly number[]> = {
@@ -36,10 +43,22 @@ const INDICES: Record<number, readonly number[]> = {
   5: [0, 511],
 };
 /**
- * Frames beyond what a leaf should name: misaligned for a large page, above 4 GiB, too wide for the model, too wide for
- * most CPUs.
+ * Pages beyond what a leaf should name: misaligned for a large page, above 4 GiB, above 8 TiB, where windows of frame
+ * numbers begin, the first and the last of one, between and beyond them, too wide for most CPUs.
  */
-const ODD_FRAMES = [0x4_0201n, 0x10_0000n, 0x1_0000_0000n, 0x8_0000_0000n];
+const ODD_FRAMES = [
+  0x4_0201n,
+  0x10_0000n,
+  0x9000_0000n,
+  0xf000_0000n,
+  0x1_0000_0000n,
+  0x1_01ff_ffffn,
+  0x1_0200_0000n,
+  0x3_0000_0000n,
+  0x8_0000_0000n,
+  0x80_0004_0000n,
+  0x90_0000_0000n,
+];
 
 /** An address by its indices, as numbers that pick from {@link INDICES}; `odd` 0 makes it non-canonical. */
 const address = fc.record({
@@ -107,10 +126,10 @@ const edit = fc.record({
 });
 type Edit = typeof edit extends fc.Arbitrary<infer T> ? T : never;
 
-function entryOf({ level, lower, page, large, odd, patLarge, flags: bits }: Edit): bigint {
+function entryOf({ level, lower, page, large, odd, patLarge, flags: bits }: Edit, far: boolean): bigint {
   const leaf = level === 1 || large === 0;
   const size = level === 2 ? 512n : level === 3 ? 0x4_0000n : 1n;
-  const frame = odd < 4 ? ODD_FRAMES[odd]! : leaf ? BigInt(page) * size : tableAt(level - 1, lower);
+  const frame = ODD_FRAMES[odd] ?? (leaf ? pageAt(page, size, far) : tableAt(level - 1, lower, far));
   return (frame << 12n) | bits | (leaf && level > 1 ? 0x80n : 0n) | (leaf && level > 1 && patLarge ? 0x1000n : 0n);
 }
 
@@ -195,6 +214,7 @@ const base: MachineSpec = {
 const shapes: [string, MachineSpec, 4 | 5][] = [
   ["4 levels", base, 4],
   ["5 levels", base, 5],
+  ["addresses of 52 bits", { ...base, physicalBits: 52 }, 5],
   [
     "no large TLBs, no paging-structure caches, 1 GiB in the second level",
     {
@@ -251,11 +271,13 @@ class Pair {
   private readonly words = new Map<bigint, bigint>();
   private readonly bank;
   private readonly last: Address[] = [];
+  private readonly far: boolean;
 
   constructor(
     spec: MachineSpec,
     private readonly levels: 4 | 5,
   ) {
+    this.far = spec.physicalBits === 52;
     const assembly = assemble([hwX86(spec)]);
     this.machine = assembly.get(Machine) as NumaMachine;
     this.bank = assembly.get(Counters);
@@ -263,10 +285,10 @@ class Pair {
     for (const thread of [0, 1]) {
       const cpu = this.machine.cpu(thread);
       cpu.cr4 = Cr4.PhysicalAddressExtension | (levels === 5 ? Cr4.FiveLevels : 0);
-      cpu.writeCr3(tableAt(levels, 0) << 12n);
+      cpu.writeCr3(tableAt(levels, 0, this.far) << 12n);
       cpu.efer = Efer.LongModeEnable | Efer.NoExecuteEnable;
       cpu.cr0 = Cr0.Paging + Cr0.WriteProtect;
-      Object.assign(this.model.registers[thread]!, { root: tableAt(levels, 0) << 12n, levels });
+      Object.assign(this.model.registers[thread]!, { root: tableAt(levels, 0, this.far) << 12n, levels });
     }
   }
 
@@ -279,7 +301,7 @@ class Pair {
             level,
             which,
             index,
-            ((level === 1 ? BigInt(index + which * 16) : tableAt(level - 1, n & 1)) << 12n) |
+            ((level === 1 ? BigInt(index + which * 16) : tableAt(level - 1, n & 1, this.far)) << 12n) |
               (level === 1 && n === 1 ? 0x107n : 0x7n),
           ),
         );
@@ -288,7 +310,12 @@ class Pair {
   }
 
   edit(each: Edit): void {
-    this.write(each.level, each.which, INDICES[each.level]![each.index % INDICES[each.level]!.length]!, entryOf(each));
+    this.write(
+      each.level,
+      each.which,
+      INDICES[each.level]![each.index % INDICES[each.level]!.length]!,
+      entryOf(each, this.far),
+    );
   }
 
   /** Clears A and D, as a kernel does that wants to know whether a page is used. */
@@ -299,12 +326,12 @@ class Pair {
       level,
       which,
       place,
-      (this.words.get((tableAt(level, which) << 12n) + BigInt(place) * 8n) ?? 0n) & ~0x60n,
+      (this.words.get((tableAt(level, which, this.far) << 12n) + BigInt(place) * 8n) ?? 0n) & ~0x60n,
     );
   }
 
   private write(level: number, which: number, index: number, value: bigint): void {
-    const at = (tableAt(level, which) << 12n) + BigInt(index) * 8n;
+    const at = (tableAt(level, which, this.far) << 12n) + BigInt(index) * 8n;
     this.words.set(at, value);
     this.machine.memory.write64(at, value);
   }
@@ -322,7 +349,7 @@ class Pair {
     for (let source = 0; source < layout.sources; source++) walkReferences += grown(layout.row(0, Kind.Walk) + source);
     const physical =
       result === 0
-        ? { physical: (BigInt(cpu.lastFrame) << 12n) | (at & 4095n) }
+        ? { physical: addressOfFrame(cpu.lastFrame) | (at & 4095n) }
         : { fault: result === NOT_CANONICAL ? ("GP" as const) : result & ~FAULT };
     expect({
       ...physical,
@@ -339,7 +366,7 @@ class Pair {
   }
 
   writeCr3(thread: number, root: number, pcid: number, keep: boolean): void {
-    const table = tableAt(this.levels, root);
+    const table = tableAt(this.levels, root, this.far);
     const cpu = this.machine.cpu(thread);
     const registers = this.model.registers[thread]!;
     const effective = registers.pcids ? pcid : 0;

@@ -3,6 +3,7 @@
  * done after every operation: entries are few, and a walk reads words.
  */
 import {
+  frameOf,
   type CachedEntry,
   type CpuId,
   entryPages,
@@ -181,7 +182,7 @@ export class CachedReader {
       if ((lo & WRITABLE) === 0) this.writable = false;
       if ((lo & USER) === 0) this.user = false;
       if ((hi & NO_EXECUTE) !== 0) this.executable = false;
-      const frame = (lo >>> 12) + (hi & 0xfff) * 0x10_0000;
+      const frame = frameOf(lo, hi);
       if (level === 1 || (level <= 3 && (lo & PAGE_SIZE) !== 0)) {
         this.level = level;
         this.frame = level === 1 ? frame : level === 2 ? frame - (frame % 512) : frame - (frame % 0x4_0000);

@@ -2,7 +2,7 @@
  * Instruction bytes that a CPU has fetched and goes on executing although its text holds others by now.
  * Source: Intel SDM vol. 3A, "Handling Self- and Cross-Modifying Code".
  */
-import { type CpuId, hex, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { addressOfFrame, type CpuId, hex, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { lookup, pageWithin } from "@kreplica/mm-core/api";
 import type { WatchedKernel } from "./watched.js";
 
@@ -21,7 +21,7 @@ export function* staleInstructions(
     const leaf = lookup(entries.memory, rootFrame, layout.levels, address);
     if (!leaf?.executable || leaf.frame + pageWithin(address, leaf.level) !== frame) continue;
     const now = new Uint8Array(bytes.length);
-    machine.memory.readBytes(BigInt(frame) * PAGE + (address & BigInt(PAGE_BYTES - 1)), now);
+    machine.memory.readBytes(addressOfFrame(frame) + (address & BigInt(PAGE_BYTES - 1)), now);
     const at = bytes.findIndex((byte, i) => byte !== now[i] && counts(address + BigInt(i)));
     if (at >= 0)
       yield `CPU ${cpu} keeps ${hex(bytes[at]!)} of ${hex(address + BigInt(at))}, fetched before ${hex(now[at]!)} was written there`;

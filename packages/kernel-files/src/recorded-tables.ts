@@ -1,5 +1,8 @@
 /** Page tables recorded from a running guest, its table pages and its CPUs' control registers, as modelled memory. */
 import {
+  frameOfAddress,
+  MEMORY_PLACES,
+  NO_FRAME,
   ALL_PAGES,
   SparseMemory,
   cr3Frame,
@@ -15,7 +18,6 @@ import { unzstd, ZstdError } from "@kreplica/inputs/zstd";
 
 /** One record of the page file: u64 physical address, then the page. */
 const RECORD_BYTES = 8 + 4096;
-const LIMIT = 1n << 44n;
 /** CR4.LA57. */
 const FIVE_LEVELS = 0x1000n;
 
@@ -71,12 +73,12 @@ export function readPages(file: string, bytes: Uint8Array): Pick<RecordedTables,
       });
     }
     const physical = view.getBigUint64(offset, true);
-    if ((physical & (PAGE - 1n)) !== 0n || physical >= LIMIT) {
+    if ((physical & (PAGE - 1n)) !== 0n || frameOfAddress(physical) === NO_FRAME) {
       throw new InputError({
         file,
         offset,
         field: "physical address",
-        reason: `0x${physical.toString(16)} is not that of a page below 16 TiB`,
+        reason: `0x${physical.toString(16)} is not that of a page ${MEMORY_PLACES}`,
         remedy: "check that records are a u64 physical address and 4096 bytes",
       });
     }
@@ -92,7 +94,7 @@ export function readPages(file: string, bytes: Uint8Array): Pick<RecordedTables,
     seen.add(physical);
     memory.writeBytes(physical, bytes.subarray(offset + 8, offset + RECORD_BYTES));
   }
-  return { memory, recorded: new Set([...seen].map((physical) => Number(physical >> 12n))), pages: seen.size };
+  return { memory, recorded: new Set([...seen].map(frameOfAddress)), pages: seen.size };
 }
 
 /** A page that the tables lead to and that was not recorded. */

@@ -43,8 +43,11 @@ describe("what cannot be read is named", () => {
     }));
   test("an address inside a page", () =>
     expect(fault(() => readPages("p", two(0n, 4097n)))).toMatchObject({ offset: 4104, field: "physical address" }));
-  test("an address beyond 16 TiB", () =>
-    expect(fault(() => readPages("p", record(1n << 44n)))).toMatchObject({ offset: 0 }));
+  test("an address without a frame: beyond 15 TiB, between windows and beyond them", () => {
+    for (const at of [15n << 40n, (1n << 44n) - 4096n, 3n << 44n, 1n << 52n])
+      expect(fault(() => readPages("p", record(at)))).toMatchObject({ offset: 0, field: "physical address" });
+    expect(readPages("p", record(1n << 46n)).recorded).toEqual(new Set([0xf400_0000]));
+  });
   test("a page recorded twice", () =>
     expect(fault(() => readPages("p", two(4096n, 4096n)))).toMatchObject({ offset: 4104 }));
   test("a register line that is none, with its number", () =>

@@ -5,7 +5,7 @@
  * 0. Linux numbers nodes as it meets their proximity domains in the SRAT, so that the boot CPU lies elsewhere only
  * where firmware lists another node first; here `--boot-cpu` makes such a boot.
  */
-import type { FrameRange, MachineSpec, NodeId } from "@kreplica/hw-x86";
+import { addressOfFrame, frameOfAddress, type FrameRange, type MachineSpec, type NodeId } from "@kreplica/hw-x86";
 import type { PhysicalRun } from "@kreplica/mm-core";
 
 /**
@@ -30,7 +30,7 @@ export function imageRuns(
   nodes: readonly NodeId[],
   taken: readonly Taken[],
 ): PhysicalRun[] {
-  const address = (frame: number): bigint => BigInt(frame) << 12n;
+  const address = addressOfFrame;
   return ranges
     .filter(({ node }) => nodes.includes(node))
     .flatMap(({ first, frames }) => {
@@ -53,8 +53,10 @@ export function imageRuns(
 }
 
 /** Node whose memory holds a physical address. */
-export const nodeOfAddress = (ranges: readonly FrameRange[], address: bigint): NodeId | undefined =>
-  ranges.find(({ first, frames }) => address >> 12n >= first && address >> 12n < first + frames)?.node;
+export const nodeOfAddress = (ranges: readonly FrameRange[], address: bigint): NodeId | undefined => {
+  const frame = frameOfAddress(address);
+  return ranges.find(({ first, frames }) => frame >= first && frame < first + frames)?.node;
+};
 
 /** CPUs on which a kernel comes up, ascending. @param only the one node whose CPUs can boot it; any when absent */
 export const bootableCpus = (spec: MachineSpec, only: NodeId | undefined): number[] =>

@@ -34,4 +34,4 @@ export { PARAMETERS, type TextProfile, useTextProfile } from "./policy-parameter
 export { framesBeyond, type GuestWindow, guestWindows, sparedWindows } from "./guest-windows.js";
 export { RECORDED_PCID, RecordedPages } from "./recorded-pages.js";
 export { type RunnerPlaces, runnerPlaces } from "./runner-places.js";
-export { lateMemory, smallImage, smallMachine } from "./small-kernel.js";
+export { farMemory, lateMemory, smallImage, smallMachine } from "./small-kernel.js";

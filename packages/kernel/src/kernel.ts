@@ -3,10 +3,18 @@
  * from, of which one is its policy. What boots, replays, measures or checks takes this.
  */
 import { bindValue, plugin, type Plugin } from "@kreplica/di";
-import { type FrameRange, hwX86, type MachineSpec, type NodeId, SparseMemory } from "@kreplica/hw-x86";
+import {
+  hex,
+  addressOfFrame,
+  type FrameRange,
+  hwX86,
+  type MachineSpec,
+  type NodeId,
+  SparseMemory,
+} from "@kreplica/hw-x86";
 import { InputError } from "@kreplica/inputs";
 import { sourceOf, withFiveLevels } from "@kreplica/machines";
-import { KernelImage, KernelLayout, kernelLayout, KernelOptions, mmCore } from "@kreplica/mm-core";
+import { MOST_MEMORY, KernelImage, KernelLayout, kernelLayout, KernelOptions, mmCore } from "@kreplica/mm-core";
 import { layOver } from "@kreplica/series-as-posted";
 import { type RecordedGuest, shippedGuest } from "@kreplica/trace";
 import type { BootOptions } from "./boot-options.js";
@@ -125,13 +133,20 @@ function worked(kernel: Kernel): Made {
   const tails = tailsWindow(ranges, guest, nodes, beyond);
   const windows = [...sparedWindows(ranges, guest, nodes, beyond), ...(tails ? [tails] : [])];
   const seed = choices.seed ?? 1;
+  const memoryEnd = addressOfFrame(Math.max(...ranges.map((range) => range.first + range.frames)));
+  if (memoryEnd > MOST_MEMORY[levels])
+    fault(
+      "--levels",
+      `memory ends at ${hex(memoryEnd)}, beyond the 64 TiB that a kernel with 4 levels maps; Linux leaves out what lies there`,
+      "choose --levels 5, or lower addresses in nodes",
+    );
   const layout = kernelLayout({
     levels,
     pti: choices.pti ?? false,
-    imagePhysical: (BigInt(home.first) << 12n) + IMAGE_OFFSET,
+    imagePhysical: addressOfFrame(home.first) + IMAGE_OFFSET,
     imageBytes,
     seed,
-    memoryEnd: BigInt(Math.max(...ranges.map((range) => range.first + range.frames))) << 12n,
+    memoryEnd,
     physicalRuns: imageRuns(
       ranges,
       choices.masterNode === undefined ? withMemory.filter((node) => !choices.offlineMemory?.includes(node)) : [wanted],

@@ -4,7 +4,7 @@
  * by one. Source: Linux 6.1 arch/x86/kernel/alternative.c optimize_nops; seen on a port of the series to 6.1 after
  * every boot.
  */
-import { PAGE } from "@kreplica/hw-x86/api";
+import { addressOfFrame, PAGE } from "@kreplica/hw-x86/api";
 import type { CpuId } from "@kreplica/hw-x86";
 import { imageAddress, type NoOps } from "@kreplica/mm-core";
 import { NOPS } from "@kreplica/text-patch/api";
@@ -24,7 +24,7 @@ export function runsShortNoOps({ image, layout, view, machine }: BootParts, cpu:
   const frame = view.replicaFrame(address, machine.nodeOfCpu(cpu));
   if (frame === undefined) return false;
   const bytes = new Uint8Array(2);
-  machine.memory.readBytes((BigInt(frame) << 12n) + (address & (PAGE - 1n)), bytes);
+  machine.memory.readBytes(addressOfFrame(frame) + (address & (PAGE - 1n)), bytes);
   return bytes.every((byte) => byte === ONE_BYTE_NOP);
 }
 

@@ -8,7 +8,15 @@
  */
 import { LARGE_PAGES, PAGE } from "@kreplica/hw-x86/api";
 import { addressOfFrame, type CpuId, type Frame, type FrameRange, NONE, type NodeId } from "@kreplica/hw-x86";
-import { type AddressSpace, entryPageOf, imageFrame, invariant, type Mapping, MmError } from "@kreplica/mm-core";
+import {
+  descriptorAddress,
+  type AddressSpace,
+  entryPageOf,
+  imageFrame,
+  invariant,
+  type Mapping,
+  MmError,
+} from "@kreplica/mm-core";
 import {
   CPU_ENTRY_AREA,
   DESCRIPTOR_BYTES,
@@ -245,7 +253,7 @@ export class RecordedPages {
       // Pages of descriptors are placed whole.
       const frame = this.placeOf(Number(byte / DESCRIPTOR_BYTES));
       return {
-        address: layout.vmemmapStart + BigInt(frame) * DESCRIPTOR_BYTES + (byte % DESCRIPTOR_BYTES),
+        address: descriptorAddress(layout, frame) + (byte % DESCRIPTOR_BYTES),
         builtIn: true,
       };
     }

@@ -71,18 +71,40 @@ export function smallMachine(nodes: number, memoryless = 0): MachineSpec {
 }
 
 /**
- * The same with a further node of one CPU whose 64 MiB come later: behind another top-level slot of a 4-level direct
- * map, 512 GiB each.
+ * The same where memory of all nodes but the first lies far up, in a window of frame numbers each as long as they go.
+ */
+export function farMemory(nodes: number, levels: 4 | 5): MachineSpec {
+  const spec = smallMachine(nodes);
+  // 32 TiB is the last window within 4 levels' 64 TiB, 1 PiB the last of all. Who finds none lies behind the others.
+  const windows = levels === 4 ? [45, 44] : [50, 49, 48, 46, 45, 44];
+  return {
+    ...spec,
+    physicalBits: windows[0]! + 1,
+    nodes: spec.nodes.map((node) => {
+      const window = windows[node.id - 1];
+      return window === undefined ? node : { ...node, startAddress: 2 ** window };
+    }),
+  };
+}
+
+/**
+ * The same with a further node of one CPU whose 64 MiB come later: behind another top-level slot of the direct map,
+ * 512 GiB each with 4 levels, 256 TiB with 5.
  * @returns machine and the node, as a boot wants them
  */
-export function lateMemory(nodes: number): { readonly spec: MachineSpec; readonly offlineMemory: readonly number[] } {
+export function lateMemory(
+  nodes: number,
+  levels: 4 | 5 = 4,
+): { readonly spec: MachineSpec; readonly offlineMemory: readonly number[] } {
   const spec = smallMachine(nodes, 1);
   return {
     spec: {
       ...spec,
-      physicalBits: 46,
+      physicalBits: levels === 4 ? 46 : 49,
       nodes: spec.nodes.map((node) =>
-        node.id === nodes ? { ...node, memoryBytes: 64 * 2 ** 20, startAddress: 2 ** 40 } : node,
+        node.id === nodes
+          ? { ...node, memoryBytes: 64 * 2 ** 20, startAddress: levels === 4 ? 2 ** 40 : 2 ** 48 }
+          : node,
       ),
     },
     offlineMemory: [nodes],

@@ -5,9 +5,12 @@
  */
 import {
   type CacheSpec,
+  hex,
+  isMemoryPlace,
   LARGE_BYTES,
   machineSpecFaults,
   type MachineSpec,
+  MEMORY_PLACES,
   PAGE_BYTES,
   type Replacement,
   type Sourced,
@@ -27,8 +30,6 @@ const SET_GROUP = PAGE_BYTES;
 /** Entries of the model's TLBs tell this many threads of a core apart. */
 const MOST_THREADS = 8;
 const GIB = 2 ** 30;
-/** Frames are unsigned 32-bit numbers of 4 KiB pages in the model. */
-const MODEL_LIMIT = 2 ** 44;
 
 const isSourced = (value: unknown): value is Sourced =>
   typeof value === "object" && value !== null && "value" in value && "source" in value;
@@ -91,20 +92,28 @@ export function checkMachine(machine: MachineSpec): MachineFault[] {
         "move one of them",
       );
   }
-  const limit = Math.min(MODEL_LIMIT, 2 ** machine.physicalBits);
-  // Not "above": the last frame number is kept free by the model.
-  if (end >= MODEL_LIMIT || end > limit)
-    fault(
-      ["nodes"],
-      `memory ends at ${end}, beyond the limit of ${limit === MODEL_LIMIT ? "the model (16 TiB)" : `${machine.physicalBits} physical address bits`}`,
-      "give the nodes less memory or lower addresses",
-    );
   if (machine.encryptionBit !== undefined && machine.vendor !== "amd")
     fault(
       ["encryptionBit"],
       "entries of an Intel core have no encryption bit",
       'write "vendor": "amd", or leave it out',
     );
+  for (const range of ranges) {
+    const { id, startAddress } = machine.nodes[range.index]!;
+    const field = startAddress === undefined ? "memoryBytes" : "startAddress";
+    if (range.end > 2 ** machine.physicalBits)
+      fault(
+        ["nodes", range.index, field],
+        `memory of node ${id} ends at ${hex(range.end)}, beyond the limit of ${machine.physicalBits} physical address bits`,
+        "give the nodes less memory or lower addresses, or write what CPUID says to physicalBits",
+      );
+    else if (!isMemoryPlace(range.first / PAGE_BYTES, (range.end - range.first) / PAGE_BYTES))
+      fault(
+        ["nodes", range.index, field],
+        `memory of node ${id}, from ${hex(range.first)} to below ${hex(range.end)}, lies where the model has no frames`,
+        `put it ${MEMORY_PLACES}`,
+      );
+  }
   if (ranges.length === 0) fault(["nodes"], "no node has memory", "give at least one node memory");
 
   checkCpus(machine, nodeIndex, fault);

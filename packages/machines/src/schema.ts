@@ -2,7 +2,7 @@
  * The shape of a machine file, as zod sees it and as the published JSON Schema says it; what fields mean is said here,
  * once.
  */
-import { type MachineSpec, PAGE_BYTES, REPLACEMENTS } from "@kreplica/hw-x86/api";
+import { MEMORY_PLACES, type MachineSpec, PAGE_BYTES, REPLACEMENTS } from "@kreplica/hw-x86/api";
 import { z } from "zod";
 
 /** Value of the field `schema` in a machine file. */
@@ -71,8 +71,10 @@ export const machineShape = {
         id: count.max(63).describe("0 to 63; ids may have gaps"),
         memoryBytes: count.max(2 ** 44).describe("a multiple of 2 MiB; 0 for a memoryless node"),
         startAddress: z
-          .exactOptional(count.max(2 ** 44))
-          .describe("first physical address, a multiple of 2 MiB; absent: after the node before, on 1 GiB"),
+          .exactOptional(count.max(2 ** 52))
+          .describe(
+            `first physical address, a multiple of 2 MiB; absent: after the node before, on 1 GiB. Memory lies ${MEMORY_PLACES}`,
+          ),
       }),
     )
     .min(1)

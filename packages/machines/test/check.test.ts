@@ -48,20 +48,20 @@ const harms: [field: string, reason: RegExp, harm: Harm][] = [
     },
   ],
   [
-    "nodes",
+    "nodes[1].startAddress",
     /limit of 43 physical/,
     (m) => {
       m.nodes[1].startAddress = 2 ** 43;
       m.physicalBits = 43;
     },
   ],
-  [
-    "nodes",
-    /limit of the model/,
+  ...([15 * 2 ** 40, 2 ** 44 - 2 ** 21, 3 * 2 ** 44, 2 ** 45 + 127 * 2 ** 30].map((start) => [
+    "nodes[1].startAddress",
+    /memory of node 1, from 0x[0-9a-f]+ to below 0x[0-9a-f]+, lies where the model has no frames/,
     (m) => {
-      m.nodes[1].startAddress = 2 ** 44;
+      m.nodes[1].startAddress = start;
     },
-  ],
+  ]) satisfies typeof harms),
   [
     "encryptionBit",
     /entries of an Intel core have no encryption bit/,
@@ -139,8 +139,8 @@ const harms: [field: string, reason: RegExp, harm: Harm][] = [
     },
   ],
   [
-    "nodes",
-    /limit of the model/,
+    "nodes[1].startAddress",
+    /lies where the model has no frames/,
     (m) => {
       m.nodes[1].startAddress = 2 ** 44 - 2 ** 29;
     },
@@ -295,7 +295,7 @@ test("memory at the very limit, a node without memory, a node without CPUs that 
   machine.nodes = [
     { id: 0, memoryBytes: 2 ** 43 },
     { id: 1, memoryBytes: 0 },
-    { id: 9, memoryBytes: 2 ** 43 - 2 ** 21 },
+    { id: 9, memoryBytes: 2 ** 43 - 2 ** 40 - 2 ** 21 },
   ];
   for (const name of ["latencyNs", "bandwidthMBs"])
     machine[name] = [

@@ -20,6 +20,7 @@ export {
   imageFrame,
   kernelLayout,
   type LayoutOptions,
+  MOST_MEMORY,
   type PhysicalRun,
 } from "./image/layout.js";
 export { sameBytes } from "./image/same-bytes.js";

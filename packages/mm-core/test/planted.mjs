@@ -449,4 +449,18 @@ export default [
     replace: "total",
     test: cpusTest,
   },
+  {
+    promise: "a page's descriptor lies where its physical address says, not its frame's number",
+    file: "src/image/layout.ts",
+    find: "BigInt(physicalPageOf(frame) * DESCRIPTOR_BYTES)",
+    replace: "BigInt(frame * DESCRIPTOR_BYTES)",
+    test: "test/image/layout.test.ts",
+  },
+  {
+    promise: "with KASLR vmemmap has room for the descriptors of all memory",
+    file: "src/image/layout.ts",
+    find: "const regions = [direct, bases.vmallocBytes, descriptors];",
+    replace: "const regions = [direct, bases.vmallocBytes, TERABYTE];",
+    test: "test/image/layout.test.ts",
+  },
 ];

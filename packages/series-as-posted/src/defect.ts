@@ -13,9 +13,15 @@ export type Confirmation =
   /** Of another design than the series. */
   | "known of another design";
 
-/** A kernel on which a defect shows, where it does not show on every one. */
+/** What may be not as usual on a kernel: a defect may show there alone. None takes far memory. */
 export type Configuration =
-  "late memory" | "modules=off" | "rodata=off" | "small node" | "KASAN without vmalloc" | "boot CPU elsewhere";
+  | "far memory"
+  | "late memory"
+  | "modules=off"
+  | "rodata=off"
+  | "small node"
+  | "KASAN without vmalloc"
+  | "boot CPU elsewhere";
 
 /** What lays a fault over a correct kernel, and what it is called. */
 export interface LaidFault {

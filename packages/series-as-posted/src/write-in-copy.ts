@@ -1,5 +1,5 @@
 /** How defects write to one node's copy of the image and to no other. */
-import { type Machine, type NodeId, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { addressOfFrame, type Machine, type NodeId, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { ReplicaView } from "@kreplica/mm-core/api";
 
 /** Writes bytes of the image into one node's copy, page by page. */
@@ -14,7 +14,7 @@ export function writeInCopy(
     const within = Number(live & (PAGE - 1n));
     const part = bytes.subarray(at, at + PAGE_BYTES - within);
     const frame = view.replicaFrame(live, node);
-    if (frame !== undefined) machine.memory.writeBytes((BigInt(frame) << 12n) + BigInt(within), part);
+    if (frame !== undefined) machine.memory.writeBytes(addressOfFrame(frame) + BigInt(within), part);
     at += part.length;
   }
 }

@@ -6,8 +6,8 @@
  * writes.
  */
 import { inject, injectable } from "@kreplica/di";
-import { type Frame, PAGE } from "@kreplica/hw-x86/api";
-import { KernelLayout, KernelTables, type TableEditor } from "@kreplica/mm-core/api";
+import type { Frame } from "@kreplica/hw-x86/api";
+import { directAddress, KernelLayout, KernelTables, type TableEditor } from "@kreplica/mm-core/api";
 import type { AliasFlush, VmArea } from "./api.js";
 
 /** Frames of every copy. @patch 10/12 mm/vmalloc.c vm_reset_perms, whose flush range forgets the replicas (D7) */
@@ -50,7 +50,7 @@ export class DirectMapAliases {
   ) {}
 
   addressOf(frame: Frame): bigint {
-    return this.layout.pageOffset + BigInt(frame) * PAGE;
+    return directAddress(this.layout, frame);
   }
 
   /** Frames whose alias is not writable, or executable: those a permission change on the area reached. */

@@ -1,6 +1,7 @@
 /** Areas of kernel addresses on every holder: allocate, map, replicate, free. */
 import { inject, injectable } from "@kreplica/di";
 import {
+  addressOfFrame,
   type AddressRange,
   bytesOf,
   type Frame,
@@ -249,7 +250,7 @@ export class AreaVmalloc implements Vmalloc {
       `a direct write at ${hex(area.start)} would reach one copy of many; patch the text instead`,
     );
     this.eachPage(area, offset, bytes.length, (page, within, from, length) => {
-      this.memory.writeBytes(BigInt(area.frames[page]!) * PAGE + BigInt(within), bytes.subarray(from, from + length));
+      this.memory.writeBytes(addressOfFrame(area.frames[page]!) + BigInt(within), bytes.subarray(from, from + length));
     });
   }
 
@@ -257,7 +258,7 @@ export class AreaVmalloc implements Vmalloc {
     this.eachPage(area, offset, into.length, (page, within, from, length) => {
       const frame = this.toFrameOn(node, area.start + BigInt(page) * PAGE);
       invariant(frame !== NONE, `node ${node} has a hole at page ${page} of ${hex(area.start)}`);
-      this.memory.readBytes(BigInt(frame) * PAGE + BigInt(within), into.subarray(from, from + length));
+      this.memory.readBytes(addressOfFrame(frame) + BigInt(within), into.subarray(from, from + length));
     });
   }
 

@@ -53,6 +53,7 @@ interface Options extends JsonOption, KernelOption {
   readonly kasan?: boolean;
   readonly encryption?: boolean;
   readonly lateMemory?: boolean;
+  readonly farMemory?: boolean;
   readonly steps: number;
   readonly runs: number;
   readonly seed: number;
@@ -89,6 +90,11 @@ export function registerCheck(program: Command, context: CommandContext): void {
       })),
       { option: "--shortest", needs: "--bug" },
       {
+        option: "--far-memory",
+        not: "--late-memory",
+        because: "memory that comes late lies there with 5 levels anyway",
+      },
+      {
         beside: "--bug",
         only: ["--shortest", "--runs", "--steps", "--seed", "--compare", "--save"],
         because: "a bug has its own kernel, policy and operations",
@@ -110,6 +116,9 @@ export function registerCheck(program: Command, context: CommandContext): void {
       ),
     )
     .addOption(new Option("--late-memory", "memory of the last node comes, and goes again, while the kernel runs"))
+    .addOption(
+      new Option("--far-memory", "memory of all nodes but the first lies from 16 TiB on, with 5 levels up to 1 PiB"),
+    )
     .addOption(levelsOption())
     .addOption(ptiOption())
     .addOption(new Option("--kasan", "kernels with KASAN's shadow"))
@@ -202,7 +211,7 @@ export function registerCheck(program: Command, context: CommandContext): void {
 
 /** @throws InputError for options that cannot be together */
 function taskOf(options: Options, image: KernelImage | undefined): Task {
-  const { policy, defect, nodes, kasan, lateMemory } = options;
+  const { policy, defect, nodes, kasan, lateMemory, farMemory } = options;
   const bug = options.bug === undefined ? undefined : bugOf(options.bug);
   if (bug) return taskOfBug(bug);
   const { surveyed } = policy;
@@ -221,6 +230,12 @@ function taskOf(options: Options, image: KernelImage | undefined): Task {
       reason: "the one node holds the kernel's image, and cannot be without memory",
       remedy: "choose 2 nodes or more",
     });
+  if (farMemory && nodes === 1)
+    throw new InputError({
+      file: "--far-memory",
+      reason: "the one node holds the kernel's image, and stays where it is",
+      remedy: "choose 2 nodes or more",
+    });
   const levels = asked ?? (kasan && policy.kasanLevels?.length === 1 ? policy.kasanLevels[0] : undefined);
   const base = kindsOf({
     nodes,
@@ -229,6 +244,7 @@ function taskOf(options: Options, image: KernelImage | undefined): Task {
     kasan,
     encryption: options.encryption,
     lateMemory,
+    farMemory,
     fullSize: image !== undefined,
   });
   if (surveyed) {

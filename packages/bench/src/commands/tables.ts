@@ -8,7 +8,7 @@ import type { Booted } from "@kreplica/kernel";
 import { missingTables } from "@kreplica/kernel-files";
 import { dataFile } from "@kreplica/recordings";
 import { type Command, Option } from "commander";
-import { leaves } from "@kreplica/hw-x86";
+import { addressOfFrame, leaves } from "@kreplica/hw-x86";
 import { imageAddress } from "@kreplica/mm-core";
 import { readRecordedTables } from "../inputs/recorded-tables.js";
 import { wrap } from "../report/terminal.js";
@@ -155,7 +155,7 @@ function recorded(directory: string, options: Options, context: CommandContext):
       reason: `the recording has no CPU ${options.cpu ?? 0}`,
       remedy: `choose one of ${roots.map((root) => root.cpu).join(", ")}`,
     });
-  const physical = (frame: number): string => `0x${(BigInt(frame) << 12n).toString(16)}`;
+  const physical = (frame: number): string => `0x${addressOfFrame(frame).toString(16)}`;
   const missing = missingTables(tables, chosen);
   const again = "record it again with the guest stopped, every page of its tables";
   if (missing[0]?.frame === chosen.root)

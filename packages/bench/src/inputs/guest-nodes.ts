@@ -17,7 +17,7 @@ const UNITS: Readonly<Record<string, number>> = { M: 2 ** 20, G: 2 ** 30 };
 /** Nodes, and CPUs a replay follows. */
 const MOST_NODES = 64;
 const MOST_CPUS = 64;
-/** Frames of the model have 32 bits. */
+/** Pages of a recording have numbers of 32 bits. */
 const MOST_BYTES = 2 ** 44;
 /** A file of a few lines. */
 const LARGEST = 1 << 20;

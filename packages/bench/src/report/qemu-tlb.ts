@@ -1,5 +1,5 @@
 /** Leaves as QEMU's monitor lists them (`info tlb`), so that a modelled table can be laid beside a real machine's. */
-import { Bit, type Leaf, NO_EXECUTE } from "@kreplica/hw-x86/api";
+import { addressOfFrame, Bit, type Leaf, NO_EXECUTE } from "@kreplica/hw-x86/api";
 
 const digits = (value: bigint): string => value.toString(16).padStart(16, "0");
 
@@ -19,5 +19,5 @@ export function qemuTlbLine({ address, level, frame, lo, hi }: Leaf): string {
     flag("T", (lo & Bit.WriteThrough) !== 0) +
     flag("U", (lo & Bit.User) !== 0) +
     flag("W", (lo & Bit.Writable) !== 0);
-  return `${digits(address)}: ${digits(BigInt(frame) << 12n)} ${flags}`;
+  return `${digits(address)}: ${digits(addressOfFrame(frame))} ${flags}`;
 }

@@ -39,7 +39,7 @@ test.each<[string, string, RegExp]>([
   [
     "too-much.txt",
     "node 0 cpus: 0\nnode 0 size: 99999999 MB\n",
-    /too-much\.txt: nodes: memory ends at .* the limit of the model \(16 TiB\)/,
+    /too-much\.txt: nodes\[0\]\.memoryBytes: memory of node 0 ends at .* the limit of 46 physical address bits/,
   ],
   [
     "unreachable.txt",

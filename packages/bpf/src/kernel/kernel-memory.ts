@@ -6,7 +6,16 @@
  * CPU.
  */
 import { inject, injectable } from "@kreplica/di";
-import { type AddressRange, bytesAt, entryBytes, hex, lengthOf, Machine, PAGE } from "@kreplica/hw-x86/api";
+import {
+  addressOfFrame,
+  type AddressRange,
+  bytesAt,
+  entryBytes,
+  hex,
+  lengthOf,
+  Machine,
+  PAGE,
+} from "@kreplica/hw-x86/api";
 import { KernelTables, ReplicaView } from "@kreplica/mm-core/api";
 import { Vmalloc, type VmArea } from "@kreplica/vmalloc/api";
 import { BpfError, invariant } from "../errors.js";
@@ -117,6 +126,6 @@ export class KernelMemory implements ProgramMemory {
 
   /** A leaf of level 2 or 3 begins at its own first frame. */
   private physical(address: bigint, frame: number, level: number): bigint {
-    return BigInt(frame) * PAGE + (address % entryBytes(level));
+    return addressOfFrame(frame) + (address % entryBytes(level));
   }
 }

@@ -2,6 +2,7 @@
  * Areas of vmalloc: made, copied, sealed, reached from CPUs, freed; E1, E2, E6, E7, E8 and E12 after every step on
  * them.
  */
+import { directAddress } from "@kreplica/mm-core";
 import { LARGE, LARGE_BYTES, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import type { CpuId, Frame, NodeId } from "@kreplica/hw-x86";
 import { countText } from "@kreplica/inputs";
@@ -445,7 +446,7 @@ class AreasAtWork implements FamilyAtWork<AreaOperation> {
   }
 
   private alias(frame: Frame): bigint {
-    return this.system.parts.layout.pageOffset + BigInt(frame) * PAGE;
+    return directAddress(this.system.parts.layout, frame);
   }
 
   private findings(area: VmArea): Finding[] {

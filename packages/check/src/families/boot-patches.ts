@@ -2,7 +2,7 @@
  * Kernel text as the boot patches it: code laid before there are copies and changed afterwards (P8), init text (P9),
  * addresses of text in copies (P13).
  */
-import { alignUp, bytesAt, PAGE } from "@kreplica/hw-x86/api";
+import { addressOfFrame, alignUp, bytesAt, PAGE } from "@kreplica/hw-x86/api";
 import type { Finding } from "@kreplica/invariants";
 import { type BootParts, broken } from "@kreplica/kernel";
 import { frameAt, imageAddress } from "@kreplica/mm-core";
@@ -72,7 +72,7 @@ function addressesInCopies({ view, image, layout, machine }: BootParts, known: b
       const frame = view.replicaFrame(address, node);
       const wanted =
         holds && inside && frame !== undefined
-          ? layout.pageOffset + (BigInt(frame) << 12n) + (address & (PAGE - 1n))
+          ? layout.pageOffset + addressOfFrame(frame) + (address & (PAGE - 1n))
           : undefined;
       if (found !== wanted)
         seen.faults.push(

@@ -4,7 +4,7 @@
  * CPU comes back to. G1, G6.
  */
 import { Efi, efi } from "@kreplica/efi";
-import { bytesAt, type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
+import { addressOfFrame, bytesAt, type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
 import { imageAddress, invariant } from "@kreplica/mm-core";
 import { nops, textPatch, TextPoke } from "@kreplica/text-patch";
 import type { Drawing } from "../drawing.js";
@@ -113,7 +113,7 @@ class BorrowedTablesAtWork implements FamilyAtWork<BorrowedTablesOperation> {
     this.frame = allocator.allocate(view.master, 0, { purpose: "kernel", zero: true });
     invariant(this.frame !== NONE, "no memory for the firmware's region");
     this.region = this.firmware.map({
-      physical: BigInt(this.frame) << 12n,
+      physical: addressOfFrame(this.frame),
       pages: 1,
       writable: true,
       executable: false,

@@ -3,8 +3,8 @@
  * writes of CR3: its handler comes in by the entry text of whichever half is loaded, runs on the kernel's, and reads
  * user memory as perf's unwinder does, where the switcher says that it may.
  */
-import { type CpuId, highOf, lowOf, PAGE } from "@kreplica/hw-x86/api";
-import { userImageRange } from "@kreplica/mm-core";
+import { type CpuId, highOf, lowOf } from "@kreplica/hw-x86/api";
+import { directAddress, userImageRange } from "@kreplica/mm-core";
 import type { Live } from "../population.js";
 import type { Subject } from "../subject.js";
 import { type Beside, frameMapped } from "./racing.js";
@@ -31,7 +31,7 @@ export function interruptUnmaskably(system: Subject, o: Beside): void {
     const { cr3, privilege, lastFrame } = core;
     handle(system, cpu, who, address, before);
     // Whoever was interrupted may still want to know which frame it came to.
-    const last = parts.layout.pageOffset + BigInt(lastFrame) * PAGE;
+    const last = directAddress(parts.layout, lastFrame);
     core.load(lowOf(last), highOf(last));
     if (core.cr3 !== cr3) writeCr3(cr3 | (parts.options.pcid ? NO_FLUSH : 0n));
     core.privilege = privilege;

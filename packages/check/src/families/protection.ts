@@ -4,7 +4,7 @@
  * nothing is writable and executable (C1), the direct map follows (C3), a refusal has changed nothing (C5), and CPUs
  * see it at once (G6).
  */
-import { LARGE, PAGE } from "@kreplica/hw-x86/api";
+import { addressOfFrame, LARGE, PAGE } from "@kreplica/hw-x86/api";
 import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
 import { countText } from "@kreplica/inputs";
 import { type AddressSpace, imageAddress, KERNEL_DATA, lookup, pageWithin, type Protection } from "@kreplica/mm-core";
@@ -143,7 +143,7 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
     this.start = layout.modulesStart + 0x1_c000n * PAGE;
     this.first = allocator.allocate(view.master, 9, { purpose: "module" });
     if (this.first === NONE) throw new RangeError("no 2 MiB for the pages of the family protection");
-    this.alias = layout.pageOffset + (BigInt(this.first) << 12n);
+    this.alias = layout.pageOffset + addressOfFrame(this.first);
     this.aliasLarge = tables.lookup(view.holders[0]!, this.alias)?.level !== 1;
     tables.edit((editor) => editor.map(this.start, { ...KERNEL_DATA, level: 2, frame: this.first }));
     const page = (address: bigint): Page => {
@@ -385,7 +385,7 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
     const status = core.store(Number(BigInt.asIntN(32, at)), Number(BigInt.asIntN(32, at >> 32n)));
     core.privilege = privilege;
     if (status !== 0) return;
-    parts.machine.memory.writeBytes((BigInt(core.lastFrame) << 12n) + (at & (PAGE - 1n)), Uint8Array.of(0x6b, 0x72));
+    parts.machine.memory.writeBytes(addressOfFrame(core.lastFrame) + (at & (PAGE - 1n)), Uint8Array.of(0x6b, 0x72));
     const frames = new Set(parts.view.holders.map((node) => parts.view.replicaFrame(at, node)));
     if (frames.size > 1)
       this.system.fail(

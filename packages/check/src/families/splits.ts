@@ -3,7 +3,8 @@
  * and are no leak, but a run is to begin as the one before it did. So the leaves are split before the first run, and
  * the tables go after each.
  */
-import { LARGE, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { directAddress } from "@kreplica/mm-core";
+import { LARGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { moduleArea, type Vmalloc } from "@kreplica/vmalloc";
 import type { Subject } from "../subject.js";
 
@@ -21,7 +22,7 @@ export function splitDirectMap(system: Subject): void {
   tables.edit((editor) => {
     for (const { first, frames } of machine.memory.ranges) {
       for (let frame = first; frame + PAGES <= first + frames; frame += PAGES) {
-        const address = layout.pageOffset + BigInt(frame) * PAGE;
+        const address = directAddress(layout, frame);
         const leaf = tables.lookup(view.holders[0]!, address);
         if (leaf?.level !== 2 || !leaf.writable) continue;
         editor.protect({ start: address, pages: 1 }, { writable: false });

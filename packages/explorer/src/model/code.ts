@@ -1,6 +1,6 @@
 /** Bytes of a page in each of its copies, disassembled. */
 import { frameAt, type KernelLayout } from "@kreplica/mm-core";
-import { PAGE_BYTES, type PhysMemory } from "@kreplica/hw-x86/api";
+import { addressOfFrame, PAGE_BYTES, type PhysMemory } from "@kreplica/hw-x86/api";
 import { Decoder, DecoderOptions, Formatter, FormatterSyntax } from "iced-x86";
 import type { CopyView, PageView, RootView } from "./view.js";
 
@@ -31,7 +31,7 @@ export function pageAt(
     copies: [...copies].map(([frame, nodes]): CopyView => {
       const offset = address & 0xfffn;
       const bytes = new Uint8Array(Math.min(SHOWN, PAGE_BYTES - Number(offset)));
-      memory.readBytes((BigInt(frame) << 12n) + offset, bytes);
+      memory.readBytes(addressOfFrame(frame) + offset, bytes);
       return {
         nodes: [...nodes],
         frame,

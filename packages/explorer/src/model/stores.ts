@@ -1,5 +1,5 @@
 /** Hears of every store to page tables and of every write of bytes on a machine, in their order. */
-import { hex } from "@kreplica/hw-x86/api";
+import { frameOfAddress, hex } from "@kreplica/hw-x86/api";
 import type { BootParts } from "@kreplica/kernel";
 import type { ChangeView } from "./view.js";
 
@@ -42,7 +42,7 @@ export class StoreLog {
       if (before) memory.readBytes(physical, before);
       writeBytes(physical, bytes);
       if (!before || before.every((byte, at) => byte === bytes[at])) return void this.hear();
-      const frame = Number(physical >> 12n);
+      const frame = frameOfAddress(physical);
       this.hear(() => ({
         frame,
         node: memory.nodeOf(frame),

@@ -7,7 +7,7 @@
  * until the thread says that translations changed; results are the same, counters are not kept. Where memory shows its
  * bytes, the interpreter gets windows on them, which end with the translation and whenever memory moves.
  */
-import { PAGE_BYTES } from "../addr.js";
+import { addressOfFrame, PAGE_BYTES } from "../addr.js";
 import type { CpuId } from "../ids.js";
 import { FAULT, NOT_CANONICAL, type Cpu, type Machine } from "../machine-api.js";
 import type { FrameWindow, PhysMemory } from "../memory-api.js";
@@ -300,7 +300,7 @@ export class MachineAccess {
 
   readCode(frame: number, offset: number, into: Uint8Array): number {
     const bytes = Math.min(into.length, PAGE_BYTES - offset);
-    this.memory.readBytes((BigInt(frame) << 12n) + BigInt(offset), into.subarray(0, bytes));
+    this.memory.readBytes(addressOfFrame(frame) + BigInt(offset), into.subarray(0, bytes));
     return bytes;
   }
 

@@ -11,7 +11,7 @@
  * Left to the implementation: what a write of many bytes adds to a version, what it costs the host, and frames that
  * belong to no node.
  */
-import { hex, PAGE, PAGE_BYTES } from "../addr.js";
+import { addressOfFrame, frameOfAddress, hex, PAGE, PAGE_BYTES } from "../addr.js";
 import * as fc from "fast-check";
 import type { Frame } from "../ids.js";
 import { NONE } from "../ids.js";
@@ -72,7 +72,7 @@ class Bytes {
   write(at: bigint, bytes: ArrayLike<number>): Set<Frame> {
     const written = new Set<Frame>();
     for (let n = 0; n < bytes.length; n++) {
-      const frame = Number((at + BigInt(n)) >> 12n);
+      const frame = frameOfAddress(at + BigInt(n));
       if (!written.has(frame)) this.pages.set(frame, this.page(frame).slice());
       written.add(frame);
       this.pages.get(frame)![Number((at + BigInt(n)) & (PAGE - 1n))] = bytes[n]!;
@@ -120,17 +120,17 @@ export function physMemoryContract(
         let written: Set<Frame>;
         if (each.op === "write32") {
           memory.write32(each.frame, each.word, each.value);
-          written = model.write(BigInt(each.frame) * PAGE + BigInt(each.word) * 4n, little(BigInt(each.value), 4));
+          written = model.write(addressOfFrame(each.frame) + BigInt(each.word) * 4n, little(BigInt(each.value), 4));
         } else if (each.op === "copy") {
           memory.copyFrame(each.from, each.to);
-          written = model.write(BigInt(each.to) * PAGE, model.page(each.from));
+          written = model.write(addressOfFrame(each.to), model.page(each.from));
         } else if (each.op === "clear") {
           memory.clearFrame(each.frame);
-          written = model.write(BigInt(each.frame) * PAGE, new Uint8Array(PAGE_BYTES));
+          written = model.write(addressOfFrame(each.frame), new Uint8Array(PAGE_BYTES));
         } else if (each.op === "defer") {
           const page = (nth: number): Uint8Array =>
             Uint8Array.from({ length: PAGE_BYTES }, (_, n) => (n % 9 < 4 ? 0 : each.seed + nth + n));
-          const at = BigInt(each.frame) * PAGE;
+          const at = addressOfFrame(each.frame);
           const pages = Array.from({ length: each.frames }, (_, nth) => page(nth));
           if (memory.defer) memory.defer(each.frame, each.frames, (nth, into) => into.set(pages[nth]!));
           else pages.forEach((bytes, nth) => memory.writeBytes(at + BigInt(nth) * PAGE, bytes));
@@ -139,7 +139,7 @@ export function physMemoryContract(
             pages.flatMap((bytes) => [...bytes]),
           );
         } else if (each.op === "bytes") {
-          const at = BigInt(each.frame) * PAGE + BigInt(each.offset);
+          const at = addressOfFrame(each.frame) + BigInt(each.offset);
           memory.writeBytes(at, each.bytes);
           written = model.write(at, each.bytes);
           const back = new Uint8Array(each.bytes.length);
@@ -150,7 +150,7 @@ export function physMemoryContract(
             `${each.bytes.length} bytes at ${hex(at)} differ`,
           );
         } else {
-          const at = BigInt(each.frame) * PAGE + BigInt(each.offset);
+          const at = addressOfFrame(each.frame) + BigInt(each.offset);
           memory.write64(at, each.value);
           written = model.write(at, little(each.value, 8));
           promised(
@@ -185,7 +185,7 @@ export function physMemoryContract(
       for (const frame of frames) {
         const wanted = model.page(frame);
         const page = new Uint8Array(PAGE_BYTES);
-        memory.readBytes(BigInt(frame) * PAGE, page);
+        memory.readBytes(addressOfFrame(frame), page);
         promised(same(page, wanted), "what was written is read", `bytes of ${name(frame)} differ`);
         for (const word of [0, 1, 2, 1022, 1023]) {
           const value = [3, 2, 1, 0].reduce((sum, n) => sum * 256 + wanted[word * 4 + n]!, 0);
@@ -271,8 +271,14 @@ function borders(memory: PhysMemory): void {
     }
     return false;
   };
-  const end = 1n << 44n;
-  for (const at of [-1n, -8n, end - 7n, end]) {
+  const borders = [15n << 40n, 1n << 44n, (1n << 45n) + (1n << 37n), 1n << 47n, (1n << 50n) + (1n << 37n), 1n << 51n];
+  const before = (1n << 44n) - 8n;
+  for (const at of [
+    -1n,
+    -8n,
+    ...borders.flatMap((each) => (each >> 4n === 1n << 40n ? [each - 7n] : [each - 7n, each])),
+    before,
+  ]) {
     const eight = new Uint8Array(8);
     for (const [what, act] of Object.entries({
       read64: () => memory.read64(at),
@@ -286,7 +292,7 @@ function borders(memory: PhysMemory): void {
         memory.writeBytes(at, eight);
       },
     })) {
-      promised(refused(act), "addresses outside 0..2^44 are refused", `${what} at ${at}`);
+      promised(refused(act), "addresses without a frame are refused", `${what} at ${at}`);
     }
   }
 }

@@ -4,6 +4,15 @@
  */
 import type { TlbSpec, TranslationSpec } from "../spec.js";
 
+/** Address bits of an entry. */
+const ADDRESS = 0x000f_ffff_ffff_f000n;
+/** Whether the model has a frame for an address: below 15 TiB, and 128 GiB from each of six powers of two. */
+const hasFrame = (physical: bigint): boolean =>
+  physical < 15n << 40n ||
+  [4n, 5n, 6n, 8n, 9n, 10n].some(
+    (exponent) => physical >= 1n << (40n + exponent) && physical < (1n << (40n + exponent)) + (1n << 37n),
+  );
+
 /** Control registers of one thread, as plain fields. */
 export interface SlowRegisters {
   root: bigint;
@@ -281,7 +290,7 @@ export class SlowTranslation {
       references++;
       if ((entry & 1n) === 0n) return { code: 0, references };
       const leaf = level === 1 || (entry & 0x80n) !== 0n;
-      const tooWide = (entry & 0x000f_ffff_ffff_ffffn) >> BigInt(Math.min(44, this.width)) !== 0n;
+      const tooWide = (entry & 0x000f_ffff_ffff_ffffn) >> BigInt(this.width) !== 0n || !hasFrame(entry & ADDRESS);
       const misaligned = leaf && level > 1 && (level > 3 || (entry & ((1n << pageBits(level)) - 1n) & ~0x1fffn) !== 0n);
       if (tooWide || misaligned || (!state.noExecute && entry >> 63n !== 0n)) return { code: 9, references };
       rights = {
@@ -305,7 +314,7 @@ export class SlowTranslation {
             pcid: state.globals && (entry & 0x100n) !== 0n ? undefined : state.pcid,
             level,
             page: address >> pageBits(level),
-            physical: entry & 0x000f_ffff_ffff_f000n & ~(size - 1n),
+            physical: entry & ADDRESS & ~(size - 1n),
             dirty: access === "store" || (entry & 0x40n) !== 0n,
           },
           code: 0,
@@ -313,7 +322,7 @@ export class SlowTranslation {
         };
       }
       mark(0x20n);
-      table = entry & 0x000f_ffff_ffff_f000n;
+      table = entry & ADDRESS;
       const below = level - 1;
       if (below > 3) continue;
       const capacity = this.spec.pagingStructure[(["pde", "pdpte", "pml4e"] as const)[below - 1]!];

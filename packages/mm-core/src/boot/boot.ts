@@ -7,6 +7,7 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import {
+  frameOfAddress,
   type AddressRange,
   alignUp,
   bytesOf,
@@ -145,7 +146,7 @@ export class OrderedBoot implements KernelBoot {
   private readonly steps: Record<BootStep, () => string> = {
     "load-image": () => {
       const { early, layout, image } = this.context;
-      const first = Number(layout.imagePhysical >> 12n);
+      const first = frameOfAddress(layout.imagePhysical);
       const frames = pagesBetween(image.stext, image.end).pages;
       for (let frame = first; frame < first + frames; frame += 512) {
         if (this.machine.memory.nodeOf(frame) !== this.options.master) {

@@ -5,7 +5,15 @@
  * Source: Linux 6.5 arch/x86/mm/init.c (split_mem_range) and init_64.c; checked against recorded tables of a 1 GiB
  * guest.
  */
-import { type Frame, type FrameRange, HUGE_PAGES, LARGE_PAGES, NONE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import {
+  addressOfFrame,
+  type Frame,
+  type FrameRange,
+  HUGE_PAGES,
+  LARGE_PAGES,
+  NONE,
+  PAGE_BYTES,
+} from "@kreplica/hw-x86/api";
 import type { BuildContext } from "./build-context-api.js";
 import { install, newTable, symbolFrame } from "./early-map.js";
 import { MmError } from "../errors.js";
@@ -91,7 +99,7 @@ export function buildVmemmap(context: BuildContext, root: Frame): number {
     if (block === NONE)
       throw new MmError(
         "out-of-frames",
-        BigInt(first) << 12n,
+        addressOfFrame(first),
         `node ${range.node} has no room for the descriptors of its own memory`,
       );
     for (let leaf = 0; leaf < leaves; leaf++) {

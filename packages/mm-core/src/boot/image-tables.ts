@@ -5,7 +5,17 @@
  * Source: Linux 6.5 arch/x86/kernel/head_64.S and head64.c as far as their effect on tables goes; checked against
  * recorded tables.
  */
-import { Bit, entryHigh, entryLow, type Frame, LARGE, PAGE, PAGE_BYTES, tableIndex } from "@kreplica/hw-x86/api";
+import {
+  frameOfAddress,
+  Bit,
+  entryHigh,
+  entryLow,
+  type Frame,
+  LARGE,
+  PAGE,
+  PAGE_BYTES,
+  tableIndex,
+} from "@kreplica/hw-x86/api";
 import type { BuildContext } from "./build-context-api.js";
 import { bootRoot, symbolFrame } from "./early-map.js";
 import { imageAddress } from "../image/layout.js";
@@ -66,7 +76,7 @@ export function buildImageTables(context: BuildContext): Frame {
 
   const end = imageAddress(layout, image.end);
   for (
-    let address = imageAddress(layout, image.stext), frame = Number(layout.imagePhysical >> 12n);
+    let address = imageAddress(layout, image.stext), frame = frameOfAddress(layout.imagePhysical);
     address < end;
     address += LARGE, frame += 512
   ) {

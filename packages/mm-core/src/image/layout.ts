@@ -5,6 +5,10 @@
  * base is moved by whole PUDs) and boot/compressed/kaslr.c (image by whole 2 MiB).
  */
 import {
+  PAGE,
+  frameOfAddress,
+  physicalPageOf,
+  addressOfFrame,
   type AddressRange,
   alignUp,
   HUGE,
@@ -21,6 +25,11 @@ import { seededRandom } from "../random.js";
 /** Size of the window the image may be linked or moved in, with CONFIG_RANDOMIZE_BASE: modules begin behind it. */
 const KERNEL_IMAGE_BYTES = 0x4000_0000n;
 const TERABYTE = 1n << 40n;
+/**
+ * Physical memory a kernel of so many levels can use, bytes: its direct map is made for no more.
+ * @source arch/x86/include/asm/sparsemem.h MAX_PHYSMEM_BITS
+ */
+export const MOST_MEMORY = { 4: 1n << 46n, 5: 1n << 52n } as const;
 
 /** Fixed by the architecture code, the same at 4 and 5 levels. */
 export const FIXED = {
@@ -90,6 +99,11 @@ export function kernelLayout(options: LayoutOptions): KernelLayout {
     throw new MmError("bad-layout", address, why);
   };
 
+  if (options.memoryEnd > MOST_MEMORY[levels])
+    fault(
+      options.memoryEnd,
+      `memory does not fit the direct map: choose ${levels === 4 ? "5 levels, or " : ""}lower addresses`,
+    );
   let imageOffset = 0n;
   let imagePhysical = options.imagePhysical;
   if (options.kaslrText) {
@@ -113,10 +127,10 @@ export function kernelLayout(options: LayoutOptions): KernelLayout {
   if (options.kaslrMemory) {
     // 10 TiB of padding for memory that is plugged in later, as CONFIG_RANDOMIZE_MEMORY_PHYSICAL_PADDING has it.
     const direct = alignUp(options.memoryEnd, TERABYTE) + 10n * TERABYTE;
-    const regions = [direct, bases.vmallocBytes, TERABYTE];
+    // Descriptors for all of it: kernel_randomize_memory of 6.5 counts them in whole terabytes as well.
+    const descriptors = alignUp((direct / PAGE) * BigInt(DESCRIPTOR_BYTES), TERABYTE);
+    const regions = [direct, bases.vmallocBytes, descriptors];
     let spare = FIXED.cpuEntryArea - pageOffset - regions.reduce((sum, bytes) => sum + bytes, 0n);
-    if (spare < 0n)
-      fault(options.memoryEnd, "memory, vmalloc and vmemmap do not fit between the direct map and cpu_entry_area");
     let at = pageOffset;
     const moved = regions.map((bytes, index) => {
       const share = spare / BigInt(regions.length - index);
@@ -127,8 +141,6 @@ export function kernelLayout(options: LayoutOptions): KernelLayout {
       return base;
     });
     [pageOffset, vmallocStart, vmemmapStart] = moved as [bigint, bigint, bigint];
-  } else if (pageOffset + options.memoryEnd > vmallocStart) {
-    fault(options.memoryEnd, "memory does not fit the direct map");
   }
   return {
     levels,
@@ -177,15 +189,14 @@ export const imageRange = (layout: KernelLayout, range: AddressRange): PageRange
  * @param stext where the image is linked to start
  */
 export const imageFrame = (layout: KernelLayout, stext: bigint, linked: bigint): number =>
-  Number((layout.imagePhysical + (linked - stext)) >> 12n);
+  frameOfAddress(layout.imagePhysical + (linked - stext));
 
 /** Bytes of a page descriptor. @source Documentation/mm/physical_memory.rst */
 export const DESCRIPTOR_BYTES = 64;
 
 /** Address of a frame's descriptor in vmemmap: what virt_to_page gives for the frame's address. */
 export const descriptorAddress = (layout: KernelLayout, frame: number): bigint =>
-  layout.vmemmapStart + BigInt(frame * DESCRIPTOR_BYTES);
+  layout.vmemmapStart + BigInt(physicalPageOf(frame) * DESCRIPTOR_BYTES);
 
 /** Address of a frame in the direct map: __va. */
-export const directAddress = (layout: KernelLayout, frame: number): bigint =>
-  layout.pageOffset + (BigInt(frame) << 12n);
+export const directAddress = (layout: KernelLayout, frame: number): bigint => layout.pageOffset + addressOfFrame(frame);

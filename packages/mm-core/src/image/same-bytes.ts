@@ -1,5 +1,13 @@
 /** Whether two frames say the same, but for places where they may differ: the sites of a patch that is under way. */
-import { type AddressRange, contains, type Frame, meet, PAGE, type PhysMemory } from "@kreplica/hw-x86/api";
+import {
+  addressOfFrame,
+  type AddressRange,
+  contains,
+  type Frame,
+  meet,
+  PAGE,
+  type PhysMemory,
+} from "@kreplica/hw-x86/api";
 
 /**
  * @param address of the page both frames stand behind
@@ -17,7 +25,7 @@ export function sameBytes(
   if (places.length === 0) return false;
   const bytes = (frame: Frame): Uint8Array => {
     const read = new Uint8Array(Number(PAGE));
-    memory.readBytes(BigInt(frame) << 12n, read);
+    memory.readBytes(addressOfFrame(frame), read);
     return read;
   };
   const other = bytes(theirs);

@@ -8,6 +8,7 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import {
+  addressOfFrame,
   Bit,
   endOf,
   entryAddress,
@@ -506,7 +507,7 @@ class Editor implements TableEditor {
    * @param forCopy the leaf was in a copy's table: so is the memory it names, and a single copy would not do this
    */
   private changeAlias(first: Frame, frames: number, change: Partial<Protection>, forCopy: boolean): boolean {
-    const address = this.layout.pageOffset + (BigInt(first) << 12n);
+    const address = this.layout.pageOffset + addressOfFrame(first);
     if (this.entries.memory.nodeOf(first) === NONE) return true;
     const before = this.touched.length;
     const protect = (): boolean => this.protectFor({ start: address, pages: frames }, change, undefined);

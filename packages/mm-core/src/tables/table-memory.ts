@@ -3,7 +3,15 @@
  * a checker can watch them and a replay can issue them.
  */
 import { inject, injectable } from "@kreplica/di";
-import { encryptionHigh, type Frame, isPresent, Machine, PAGE_BYTES, type PhysMemory } from "@kreplica/hw-x86/api";
+import {
+  encryptionHigh,
+  type Frame,
+  isPresent,
+  Machine,
+  PAGE_BYTES,
+  physicalPageOf,
+  type PhysMemory,
+} from "@kreplica/hw-x86/api";
 import {
   type ReplicaTraffic,
   type RunObserver,
@@ -37,7 +45,7 @@ export class CountedTableMemory implements TableMemory {
 
   cr3(root: Frame, pcid = 0): bigint {
     // A frame's address is below 2^52, a number exactly: one conversion in place of two and a sum.
-    const value = BigInt(root * PAGE_BYTES + pcid);
+    const value = BigInt(physicalPageOf(root) * PAGE_BYTES + pcid);
     return this.encryption === 0 ? value : value | this.cr3Encryption;
   }
 

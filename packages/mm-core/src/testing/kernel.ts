@@ -11,7 +11,7 @@ import {
   plugin,
   type Plugin,
 } from "@kreplica/di";
-import { type CpuId, type Frame, Machine, type NodeId } from "@kreplica/hw-x86/api";
+import { addressOfFrame, type CpuId, type Frame, Machine, type NodeId } from "@kreplica/hw-x86/api";
 import { AddressSpaces, EAGER_PGDS, PgdPlan } from "../processes/address-space-api.js";
 import { KernelBoot } from "../boot/boot-api.js";
 import { BuildContext } from "../boot/build-context-api.js";
@@ -100,9 +100,9 @@ export function testKernel(options: TestKernelOptions = {}): TestKernel {
   const layout = kernelLayout({
     levels: options.levels ?? 4,
     pti: options.pti ?? false,
-    imagePhysical: (BigInt(home.first) << 12n) + 0x100_0000n,
+    imagePhysical: addressOfFrame(home.first) + 0x100_0000n,
     imageBytes: image.end - image.stext,
-    memoryEnd: BigInt(last.first + last.frames) << 12n,
+    memoryEnd: addressOfFrame(last.first + last.frames),
     seed: 1,
     ...options.layout,
   });

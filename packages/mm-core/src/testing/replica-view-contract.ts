@@ -15,7 +15,7 @@
  * how many are private.
  */
 import { overlay, plugin, type Plugin } from "@kreplica/di";
-import { endOf, type Frame, hex, type NodeId, NONE, PAGE } from "@kreplica/hw-x86/api";
+import { addressOfFrame, endOf, type Frame, hex, type NodeId, NONE, PAGE } from "@kreplica/hw-x86/api";
 import { promised } from "@kreplica/hw-x86/testing";
 import { BOOT_STEPS, type BootStep } from "../boot/boot-api.js";
 import { MmError } from "../errors.js";
@@ -280,7 +280,7 @@ function linear({ view, machine, layout, image }: ViewSubject, step: BootStep): 
     for (const node of machine.nodes) {
       const frame = inside && holds(node) ? view.replicaFrame(address, node) : undefined;
       const wanted =
-        frame === undefined ? undefined : layout.pageOffset + (BigInt(frame) << 12n) + (address & (PAGE - 1n));
+        frame === undefined ? undefined : layout.pageOffset + addressOfFrame(frame) + (address & (PAGE - 1n));
       const found = view.addressInReplica(address, node);
       promised(
         found === wanted,

@@ -3,6 +3,8 @@
  * were told. Slow and plain on purpose, so that nobody needs to doubt it.
  */
 import {
+  NO_FRAME,
+  frameOfAddress,
   type Cpu,
   type CpuId,
   type FrameRange,
@@ -99,15 +101,16 @@ export class StubMemory implements PhysMemory {
   }
 }
 
-/** Bytes from an address on, frame by frame. @throws RangeError outside 0..2^44 */
+/** Bytes from an address on, frame by frame. @throws RangeError where the model has no frames */
 function* pieces(physical: bigint, length: number) {
-  if (physical < 0n || physical + BigInt(length) > 1n << 44n)
-    throw new RangeError(`${length} bytes at ${hex(physical)} are outside 0..2^44`);
+  const last = physical + BigInt(Math.max(length, 1) - 1);
+  if (physical < 0n || frameOfAddress(physical) === NO_FRAME || frameOfAddress(last) === NO_FRAME)
+    throw new RangeError(`${length} bytes at ${hex(physical)} have no frame`);
   for (let at = 0; at < length;) {
     const address = physical + BigInt(at);
     const offset = Number(address & (PAGE - 1n));
     const count = Math.min(PAGE_BYTES - offset, length - at);
-    yield { frame: Number(address >> 12n), offset, at, count };
+    yield { frame: frameOfAddress(address), offset, at, count };
     at += count;
   }
 }
@@ -128,8 +131,8 @@ export class StubCpu implements Cpu {
     readonly node: NodeId,
   ) {}
   get rootFrame(): number {
-    // Of 44 bits an address has: an encryption bit lies above.
-    return Number((this.cr3 & 0x0fff_ffff_f000n) >> 12n);
+    // An encryption bit, 47 or 51, is no bit of the address.
+    return frameOfAddress(this.cr3 & 0x0007_7fff_ffff_f000n);
   }
   get pcid(): number {
     return Number(this.cr3 & 0xfffn);

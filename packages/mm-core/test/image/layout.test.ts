@@ -4,7 +4,7 @@
  */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { kernelLayout } from "../../src/api.js";
+import { descriptorAddress, directAddress, imageFrame, kernelLayout } from "../../src/api.js";
 
 const plain = {
   levels: 4,
@@ -62,6 +62,30 @@ test("KASLR: order kept, nothing overlaps, steps are whole, and a seed says ever
   );
 });
 
+test("memory up to 1 PiB has descriptors and a direct map by its physical address, and room for both with KASLR", () => {
+  const [memoryEnd, frame] = [(1n << 50n) + (1n << 30n), 0xfc00_1234];
+  for (const kaslrMemory of [false, true]) {
+    const layout = kernelLayout({ ...plain, levels: 5, imagePhysical: 1n << 46n, memoryEnd, kaslrMemory });
+    const { pageOffset, vmallocStart, vmemmapStart, cpuEntryArea } = layout;
+    expect(directAddress(layout, frame)).toBe(pageOffset + (1n << 50n) + 0x123_4000n);
+    expect(descriptorAddress(layout, frame)).toBe(vmemmapStart + ((1n << 50n) + 0x123_4000n) / 64n);
+    expect(imageFrame(layout, 0xffff_ffff_8100_0000n, 0xffff_ffff_8100_5000n)).toBe(0xf400_0005);
+    expect(pageOffset + memoryEnd).toBeLessThanOrEqual(vmallocStart);
+    expect(vmemmapStart + memoryEnd / 64n).toBeLessThanOrEqual(cpuEntryArea);
+  }
+  fc.assert(
+    fc.property(fc.integer(), (seed) => {
+      const layout = kernelLayout({ ...plain, levels: 5, memoryEnd, kaslrMemory: true, seed });
+      expect(layout.vmemmapStart + memoryEnd / 64n).toBeLessThanOrEqual(layout.cpuEntryArea);
+    }),
+    { numRuns: 100, seed: 5 },
+  );
+  const most = (levels: 4 | 5, end: bigint) => (): unknown => kernelLayout({ ...plain, levels, memoryEnd: end });
+  expect(most(4, 1n << 46n)).not.toThrow();
+  expect(most(4, (1n << 46n) + 1n)).toThrow("choose 5 levels");
+  expect(most(5, (1n << 52n) + 1n)).toThrow("lower addresses");
+});
+
 test("seeds move it", () => {
   const places = new Set(
     Array.from(
@@ -98,7 +122,7 @@ test("what does not fit is refused", () => {
   expect(() => kernelLayout({ ...plain, imagePhysical: 0x1000n })).toThrow(
     /bad-layout: 0x1000: the image must start on 2 MiB/,
   );
-  expect(() => kernelLayout({ ...plain, memoryEnd: 1n << 47n, kaslrMemory: true })).toThrow(/bad-layout.*do not fit/);
+  expect(() => kernelLayout({ ...plain, memoryEnd: 1n << 47n, kaslrMemory: true })).toThrow(/bad-layout.*does not fit/);
   expect(() => kernelLayout({ ...plain, kaslrText: true, imageBytes: 0x4000_0000n })).toThrow(
     /bad-layout.*switch KASLR for text off/,
   );

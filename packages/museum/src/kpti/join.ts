@@ -1,4 +1,5 @@
 /** join-user-half: small leaves become a large one in the kernel's half alone, and their table is freed. */
+import { entryLow, entryHigh } from "@kreplica/hw-x86/api";
 import { overlay } from "@kreplica/di";
 import { TableMemory, ReplicaView, KernelLayout, walk } from "@kreplica/mm-core/api";
 import { SetMemory } from "@kreplica/set-memory/api";
@@ -34,7 +35,7 @@ export const JOIN: Bug = {
         const result = join(range);
         for (const { root, table } of before) {
           const { table: upper, index, level } = walk(entries.memory, root, layout.levels, range.start);
-          if (level === 2) entries.write(upper, index, ((table << 12) | 0x67) >>> 0, table >>> 20);
+          if (level === 2) entries.write(upper, index, entryLow(table, 0x67), entryHigh(table, false));
         }
         return result;
       };

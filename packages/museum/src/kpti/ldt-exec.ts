@@ -1,6 +1,6 @@
 /** ldt-exec: a new program starts with the old one's descriptors. */
 import { overlay } from "@kreplica/di";
-import { Machine } from "@kreplica/hw-x86/api";
+import { addressOfFrame, Machine } from "@kreplica/hw-x86/api";
 import { Processes } from "@kreplica/mm-core/api";
 import type { Bug } from "../bug.js";
 import { spawn } from "../steps.js";
@@ -23,7 +23,7 @@ export const LDT_EXEC: Bug = {
       const exec = processes.exec.bind(processes);
       processes.exec = (process, cpu) => {
         const { ldt } = process;
-        const first = ldt && machine.memory.read64(BigInt(ldt.frames[0]!) << 12n);
+        const first = ldt && machine.memory.read64(addressOfFrame(ldt.frames[0]!));
         const done = exec(process, cpu);
         if (done && first !== undefined) processes.modifyLdt(process, 0, first, cpu);
         return done;

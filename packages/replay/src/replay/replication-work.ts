@@ -11,7 +11,7 @@
  * allocation without a node: some 25 loads a PGD. To each PGD made or given back belongs a store to its page
  * descriptor, which Linux links into pgd_list.
  */
-import type { AddressRange, Cpu } from "@kreplica/hw-x86/api";
+import { physicalPageOf, type AddressRange, type Cpu } from "@kreplica/hw-x86/api";
 import type { Frame, NodeId } from "@kreplica/hw-x86/api";
 import { type Booted, DemandCopies } from "@kreplica/kernel";
 import { type AddressSpace, CpuState, invariant, type ReplicaTraffic } from "@kreplica/mm-core";
@@ -270,25 +270,26 @@ export class ReplicationWork implements ReplicaTraffic {
     const line = table * LINES + (index >>> 3);
     if (line === this.lastLoad) return;
     this.lastLoad = line;
-    this.issue(this.direct, table, index >>> 3, false);
+    this.issue(this.direct, physicalPageOf(table), index >>> 3, false);
   }
 
   store(table: Frame, index: number): void {
     const line = table * LINES + (index >>> 3);
     if (line === this.lastStore) return;
     this.lastStore = line;
-    this.issue(this.direct, table, index >>> 3, true);
+    this.issue(this.direct, physicalPageOf(table), index >>> 3, true);
   }
 
   private descriptor(frame: Frame): void {
-    this.issue(this.descriptors, Math.floor(frame / LINES), frame % LINES, true);
+    const page = physicalPageOf(frame);
+    this.issue(this.descriptors, Math.floor(page / LINES), page % LINES, true);
   }
 
-  /** @param page counted from the base, below 2^32 */
+  /** @param page counted from the base, below 2^40 */
   private issue(base: Base, page: number, line: number, store: boolean): void {
     const sum = base.low + page;
     const lo = (sum << 12) | (line << 6);
-    const hi = (base.high + (sum >>> 20)) | 0;
+    const hi = (base.high + Math.floor(sum / 0x10_0000)) | 0;
     this.reach(lo, hi, store);
   }
 

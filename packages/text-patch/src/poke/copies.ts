@@ -1,5 +1,13 @@
 /** Which physical copies stand behind a run of text: one for each holder whose tables name frames of their own. */
-import { type AddressRange, alignDown, type Frame, type NodeId, PAGE, pagesBetween } from "@kreplica/hw-x86/api";
+import {
+  addressOfFrame,
+  type AddressRange,
+  alignDown,
+  type Frame,
+  type NodeId,
+  PAGE,
+  pagesBetween,
+} from "@kreplica/hw-x86/api";
 import { type KernelTables, pageWithin, type ReplicaView } from "@kreplica/mm-core/api";
 import { TextPatchError } from "../errors.js";
 
@@ -47,5 +55,5 @@ export function copiesOf(tables: KernelTables, view: ReplicaView, range: Address
 /** Physical address of a byte of a copy. */
 export const physicalOf = (copy: TextCopy, address: bigint, offset: number): bigint => {
   const within = Number(address & (PAGE - 1n)) + offset;
-  return (BigInt(copy.frames[within >> 12]!) << 12n) + BigInt(within & 4095);
+  return addressOfFrame(copy.frames[within >> 12]!) + BigInt(within & 4095);
 };

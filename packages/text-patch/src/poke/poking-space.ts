@@ -9,6 +9,7 @@
  * root, and all share the lower tables.
  */
 import {
+  addressOfFrame,
   Bit,
   type CpuId,
   entryHigh,
@@ -162,7 +163,7 @@ export class PokingSpace implements TemporaryTables {
           const status = cpu.store(lowOf(at) | 0, highOf(at) | 0);
           invariant((status & FAULT) === 0, `the poking alias of ${hex(address)} faults with ${status & ~FAULT}`);
           invariant(
-            BigInt(cpu.lastFrame) << 12n === (physicalOf(copy, address, i) & ~(PAGE - 1n)),
+            addressOfFrame(cpu.lastFrame) === (physicalOf(copy, address, i) & ~(PAGE - 1n)),
             "the poking alias leads to another frame than the copy's",
           );
         }

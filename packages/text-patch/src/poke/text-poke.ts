@@ -1,6 +1,7 @@
 /** Writing kernel text: early, at run time, and under the INT3 protocol, always in every copy. */
 import { inject, injectable } from "@kreplica/di";
 import {
+  frameOfAddress,
   type AddressRange,
   bytesAt,
   type Frame,
@@ -116,7 +117,7 @@ export class ReplicaTextPoke implements TextPoke {
         for (let i = 0; i < part.length; i++) {
           const physical = physicalOf(copy, at, i);
           if (i === 0 || (physical & 63n) === 0n)
-            cpu.storePhysical(Number(physical >> 12n), Number((physical >> 6n) & 63n));
+            cpu.storePhysical(frameOfAddress(physical), Number((physical >> 6n) & 63n));
         }
         this.store(copy, at, part);
       }

@@ -3,6 +3,7 @@
  * copy is compared.
  */
 import {
+  addressOfFrame,
   type AddressRange,
   alignDown,
   type Frame,
@@ -63,7 +64,7 @@ export class TextReader {
       const frame = frames[within >> 12]!;
       invariant(frame !== NONE, `${hex(start + BigInt(done))} is not mapped on node ${node}`);
       this.kernel.machine.memory.readBytes(
-        (BigInt(frame) << 12n) + BigInt(within & 4095),
+        addressOfFrame(frame) + BigInt(within & 4095),
         bytes.subarray(done, done + count),
       );
       done += count;

@@ -4,6 +4,8 @@
  * Rules P1 to P3, P5 to P7, P11 and P12; what needs CPUs, probes or a boot is its user's.
  */
 import {
+  frameOfAddress,
+  addressOfFrame,
   type AddressRange,
   bytesAt,
   type Frame,
@@ -245,7 +247,7 @@ export class WitnessedTextPoke implements TextPoke {
   private alias(step: PokeStep): void {
     const space = this.target.pokingSpace;
     if (step.synchronised || !space) return;
-    const [low, high] = space.aliasEntries().map((entry) => Number((entry >> 12n) & 0xff_ffff_ffffn));
+    const [low, high] = space.aliasEntries().map((entry) => frameOfAddress(entry & 0xf_ffff_ffff_f000n));
     const frames = this.reader.frames(
       step.node,
       bytesAt(step.address, high === 0 ? 1 : 4097 - Number(step.address & (PAGE - 1n))),
@@ -308,7 +310,7 @@ export class WitnessedTextPoke implements TextPoke {
   private verification(address: bigint, bytes: Uint8Array): void {
     const { memory } = this.kernel.machine;
     for (const { node, frames } of this.reader.copies(bytesAt(address, bytes.length))) {
-      const physical = (BigInt(frames[0]!) << 12n) + (address & (PAGE - 1n));
+      const physical = addressOfFrame(frames[0]!) + (address & (PAGE - 1n));
       memory.writeBytes(physical, Uint8Array.of(bytes[0]! ^ 1));
       let noticed = false;
       try {
