@@ -9,6 +9,7 @@ import {
   KernelTables,
   PageAllocator,
   ReplicaView,
+  SharedMemory,
   TableMemory,
   TextUsers,
 } from "@kreplica/mm-core/api";
@@ -40,6 +41,7 @@ export function areasOn(kernel: PatchKernel): Areas {
       bindValue(CpuState, kernel.cpus),
       bindValue(KernelOptions, kernel.options),
       bindValue(TextUsers, kernel.textUsers),
+      bindValue(SharedMemory, { frames: new Set<number>(), note: () => undefined }),
     ]),
     vmalloc,
     setMemory,
