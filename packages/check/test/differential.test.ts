@@ -25,6 +25,9 @@ const SETUP = [
   { op: "touch", cpu: 0, page: 1, kind: "read", value: 1 },
 ].map(operation);
 
+/** Of an area of 512 pages that has a large one. */
+const LARGE_PAGE = 0x400n;
+
 /** The leaf of a process's first page, on the kernel under check. */
 function leaf(
   system: Subject,
@@ -188,6 +191,30 @@ describe("what counts as one:", () => {
     expect(harmed(marked(0x200n))).toThrow(/page 0x201 level 1 flags/);
   });
 
+  test("nor on a large page, wherever in it the reader came, and on no other", () => {
+    const run = (page: bigint) => () => {
+      const harm = (system: Subject, process: Process): void => {
+        system.population.probed.add(page);
+        const { entries } = system.parts;
+        let table = process.space.pgd(0);
+        for (let level = 4; level > 2; level--)
+          table = entries.low(table, Number((LARGE_PAGE >> BigInt(9 * (level - 1))) & 511n)) >>> 12;
+        const index = Number((LARGE_PAGE >> 9n) & 511n);
+        entries.write(table, index, entries.low(table, index) ^ 0x20, entries.high(table, index));
+        system.parts.cpus.flushRanges([{ start: LARGE_PAGE << 12n, pages: 512 }], true);
+      };
+      new Differential(kernel(), "step", [...FAMILIES, vandal(harm)]).run([
+        ...SETUP,
+        operation({ ...SETUP[1]!, page: 5, pages: 512, large: true }),
+        operation({ op: "touch", cpu: 0, page: 5, kind: "write", value: 8 }),
+        operation({ op: "harm" }),
+        operation({ op: "idle", cpu: 3 }),
+      ]);
+    };
+    for (const page of [LARGE_PAGE, LARGE_PAGE + 7n, LARGE_PAGE + 511n]) expect(run(page), String(page)).not.toThrow();
+    for (const page of [LARGE_PAGE - 1n, LARGE_PAGE + 512n]) expect(run(page)).toThrow(/page 0x400 level 2 flags/);
+  });
+
   test("nothing where nothing is compared: there is no kernel beside it", () => {
     let ran = 0;
     const families = [
@@ -238,6 +265,15 @@ describe("no difference:", () => {
     ]);
     expect(pair.parted).toBe(0);
   });
+});
+
+test("a run in which the other kernel alone has no memory is compared no further, and counted; the next is compared", () => {
+  const pair = new Differential(kernel(), "step");
+  pair.twin!.parts.allocator.refuse(1);
+  pair.run(SETUP);
+  expect(pair.parted).toBe(1);
+  pair.run(SETUP);
+  expect(pair.parted).toBe(1);
 });
 
 test("a locked stack that grows counts what it grew by", () => {

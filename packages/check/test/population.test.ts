@@ -213,6 +213,50 @@ describe("an access:", () => {
   });
 });
 
+test("F10: a page of a file is the file's frame without a copy, another with one, and none behind the end", () => {
+  const place = 9;
+  perform(
+    { op: "map-file", p: 0, cpu: 0, page: place, pages: 2, writable: true, file: 0, offset: 0, shared: false },
+    { op: "touch", cpu: 0, page: place, kind: "read", value: 0 },
+    { op: "touch", cpu: 0, page: place + 1, kind: "write", value: 6 },
+  );
+  expect(found(compare)).toBeUndefined();
+  const [one, copy] = [system.address(place), system.address(place + 1)];
+  const { process } = first();
+  const [file, { model }] = [population.file(0).file, population.file(0)];
+  const cached = (index: number) => population.pageCache.find(file, index)!;
+  const [shown, copied] = [frameOf(one), frameOf(copy)];
+  expect([shown, copied === cached(1)]).toEqual([cached(0), false]);
+  const where = (address: bigint, index: number) =>
+    `F10: page 0x${pageNumber(address).toString(16)} of process ${process.id}, page ${index} of a file`;
+  const pointed = (address: bigint, frame: number): string | undefined => {
+    const { entries } = parts;
+    let table = process.space.pgd(0);
+    for (let level = 4; level > 1; level--)
+      table = entries.low(table, Number((address >> BigInt(12 + 9 * (level - 1))) & 511n)) >>> 12;
+    const index = Number((address >> 12n) & 511n);
+    const [lo, hi] = [entries.low(table, index), entries.high(table, index)];
+    entries.write(table, index, (lo & 0xfff) | (frame << 12), hi);
+    const failure = found(compare);
+    entries.write(table, index, lo, hi);
+    return failure;
+  };
+  expect(pointed(one, copied)).toBe(`${where(one, 0)}, is frame ${copied}, the file's is ${shown}`);
+  expect(pointed(copy, cached(1))).toBe(`${where(copy, 1)}, was copied, and is the file's frame ${cached(1)}`);
+  model.resize(1);
+  expect(found(compare)).toBe(`${where(copy, 1)} that has 1, is frame ${copied}`);
+  model.resize(3);
+  expect(found(compare)).toBeUndefined();
+});
+
+test("a process that ends leaves the others where they are", () => {
+  perform({ op: "fork", p: 0, cpu: 1 }, { op: "fork", p: 0, cpu: 2 });
+  const [one, two, three] = population.live;
+  population.remove(two!);
+  expect(population.live).toEqual([one, three]);
+  expect(found(compare)).toBeUndefined();
+});
+
 test("numbers stand for processes in turn, and for none where none is alive", () => {
   perform({ op: "fork", p: 0, cpu: 1 });
   const [one, two] = population.live;
