@@ -3,7 +3,7 @@
  * References a second through the whole access path: TLBs, walks through real tables and caches, write-backs, two
  * nodes.
  *
- * In packages/bench: npm run micro -- access [mixed] [hostile] [traces] [v8-default]
+ * In packages/bench: npm run micro -- access [mixed] [hostile] [traces] [v8-default] [records]
  *
  * With what the command sets for itself (../src/inlining.ts); `v8-default` measures as any other program would find it.
  * Measured figures, what limits them, and what was tried without gain: docs/model-machine.md, "Speed".
@@ -20,10 +20,13 @@ import { inlineMore } from "../src/inlining.js";
 import { loadFile } from "../test/load-file.js";
 import { nanoseconds, report } from "./timing.js";
 
-const wanted = process.argv.slice(2).filter((word) => word !== "v8-default");
-if (wanted.length === process.argv.length - 2) inlineMore();
+const words = process.argv.slice(2);
+const isNumber = (word: string): boolean => /^\d+$/.test(word);
+const wanted = words.filter((word) => word !== "v8-default" && !isNumber(word));
+if (!words.includes("v8-default")) inlineMore();
 const chosen = (name: string): boolean => wanted.length === 0 || wanted.includes(name);
-const RECORDS = 20_000_000;
+/** Records of each of the golden's streams. */
+const RECORDS = Number(words.find(isNumber) ?? 20_000_000);
 
 for (const mix of ["mixed", "hostile"] as const) {
   if (!chosen(mix)) continue;

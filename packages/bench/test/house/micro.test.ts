@@ -5,7 +5,10 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+// @ts-expect-error Written for Node alone, as run.mjs is.
+import { compareRuns as compare } from "../../micro/against.mjs";
 
+const compareRuns = compare as (before: readonly string[], now: readonly string[]) => string[];
 const bench = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const names = readdirSync(join(bench, "micro"))
   .filter((file) => file.endsWith(".ts") && file !== "timing.ts")
@@ -29,6 +32,37 @@ test("each is bundled, with its dependencies", () => {
 test("one runs and prints what it measured", () => {
   const { status, stdout } = micro("dispatch");
   expect([status, stdout]).toEqual([0, expect.stringMatching(/1 class at the call site +\d+\.\d ns/)]);
+});
+
+test("beside a commit's: numbers by their medians, and what they are of the commit's; labels, and lines of one alone", () => {
+  const before = ["2 nodes  1,000 a second\n2 nodes  10.0 ns\n", "2 nodes  3,000 a second\n2 nodes  30.0 ns\n"];
+  const now = [
+    "2 nodes  4,000 a second\n2 nodes  5.0 ns\nmore: 7\n",
+    "2 nodes  6,000 a second\n2 nodes  5.0 ns\nmore: 7\n",
+  ];
+  expect(compareRuns(before, now)).toEqual([
+    "2 nodes  5,000 (x 2.50) a second",
+    "2 nodes  5.0 (x 0.25) ns",
+    "more: 7  (not in the other)",
+  ]);
+  // Lines that are alike but for their numbers are told apart by their order.
+  expect(compareRuns(["a 1\na 2"], ["a 3\na 4"])).toEqual(["a 3 (x 3.00)", "a 4 (x 2.00)"]);
+});
+
+test("one runs in turn with that of the last commit, and is refused with that of none", () => {
+  const { status, stdout, stderr } = micro("dispatch", "--against", "HEAD", "--rounds", "1");
+  expect([status, stderr]).toEqual([0, ""]);
+  expect(stdout).toMatch(/^dispatch, and what each number is of that of HEAD, in turn \(x\):\n/);
+  expect(stdout).toMatch(/1 class at the call site +\d+\.\d( \(x \d+\.\d\d\))? ns/);
+  expect(micro("dispatch", "--against", "no-such-commit")).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining("no-such-commit has no benchmark dispatch that can be bundled here") as string,
+  });
+  expect(micro("dispatch", "--against")).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining("usage: --against") as string,
+  });
+  expect(micro("dispatch", "--rounds", "0")).toMatchObject({ status: 2 });
 });
 
 test("without a name, or with a wrong one, they are listed", () => {
