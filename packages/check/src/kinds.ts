@@ -86,17 +86,13 @@ export function kindsOf({
   farMemory: far,
   fullSize,
 }: KindChoices): Kind[] {
-  const shapes: readonly Pick<Kind, "nodes" | "configuration">[] =
-    nodes !== undefined
-      ? [late ? { nodes, configuration: "late memory" } : far ? { nodes, configuration: "far memory" } : { nodes }]
-      : late
-        ? [{ nodes: 3, configuration: "late memory" }]
-        : far
-          ? [2, 3, 8].map((each) => ({ nodes: each, configuration: "far memory" }) as const)
-          : [
-              ...(fullSize ? NODES_OF_FULL_SIZE : NODES).map((each) => ({ nodes: each })),
-              ...(fullSize ? [] : [{ nodes: 3, configuration: "late memory" } as const]),
-            ];
+  const configuration: Configuration | undefined = late ? "late memory" : far ? "far memory" : undefined;
+  const usual = nodes === undefined && configuration === undefined;
+  const counts = nodes !== undefined ? [nodes] : late ? [3] : far ? [2, 3, 8] : fullSize ? NODES_OF_FULL_SIZE : NODES;
+  const shapes: readonly Pick<Kind, "nodes" | "configuration">[] = [
+    ...counts.map((each) => ({ nodes: each, ...(configuration ? { configuration } : {}) })),
+    ...(usual && !fullSize ? [{ nodes: 3, configuration: "late memory" } as const] : []),
+  ];
   return shapes.flatMap((shape) =>
     (levels === undefined ? ([4, 5] as const) : [levels]).flatMap((depth) =>
       (pti === undefined ? [false, true] : [pti]).map((split): Kind => ({

@@ -112,6 +112,13 @@ export class PageMap<T extends object> {
       }
   }
 
+  /** Whether a page has something of which it is true. */
+  some(isSuch: (value: T) => boolean): boolean {
+    for (const { slots } of this.stretches.values())
+      for (const value of slots) if (value !== undefined && isSuch(value)) return true;
+    return false;
+  }
+
   private own(key: number, stretch: Stretch<T>): Stretch<T> {
     if (stretch.owner === this) return stretch;
     const mine = { slots: stretch.slots.slice(), filled: stretch.filled, owner: this };

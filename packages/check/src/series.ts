@@ -25,8 +25,7 @@ export const withSeries = (plain: Kernel, kind: Kind, ids: readonly string[]): K
  */
 export function configuredKinds(kinds: readonly Kind[]): Kind[] {
   return (Object.keys(CONFIGURATIONS) as Configuration[]).flatMap((configuration) => {
-    // No defect takes it to show.
-    if (configuration === "far memory") return [];
+    if (!SERIES_DEFECTS.some((defect) => defect.configuration === configuration)) return [];
     if (kinds.some((kind) => kind.configuration === configuration)) return [];
     const fewest = fewestNodes(configuration);
     const fits = ({ levels }: Kind): boolean => configuration !== "KASAN without vmalloc" || levels === 4;

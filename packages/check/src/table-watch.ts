@@ -12,11 +12,10 @@ import { CheckFailure } from "./check-failure.js";
 /** What was just done at a point. */
 export interface Point {
   /** A frame was given back. */
-  readonly freed?: boolean;
-  /** CPU that acted on an interrupt. */
-  readonly acted?: CpuId;
+  readonly freed: boolean;
+  /** CPU that acted on an interrupt; NONE where that is not what was done. */
+  readonly acted: CpuId;
 }
-const OTHER: Point = {};
 
 /** Counts stores and points of an operation, and lets something happen at one of them. */
 export class TableWatch {
@@ -64,7 +63,7 @@ export class TableWatch {
         this.notPointedTo(each);
       }
       free(frame, order);
-      this.point({ freed: true });
+      this.point(true);
     };
     this.watchFlushes();
     const stored = (table: Frame, index: number): void => {
@@ -125,16 +124,16 @@ export class TableWatch {
       loadLdt(...given);
     };
     cpus.observeActing((acted) => {
-      this.point({ acted });
+      this.point(false, acted);
     });
   }
 
-  private point(what: Point = OTHER): void {
+  private point(freed = false, acted: CpuId = NONE): void {
     this.points++;
     const { pointProbe } = this;
     if (!pointProbe || this.points < pointProbe.point) return;
     if (!pointProbe.on) this.pointProbe = undefined;
-    pointProbe.run(what);
+    pointProbe.run({ freed, acted });
   }
 
   /** Starts to count the stores of a step. */

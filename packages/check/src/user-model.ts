@@ -72,7 +72,7 @@ export class UserModel {
   /** Of the LDT, by entry; all others are 0. */
   readonly descriptors = new Map<number, bigint>();
 
-  get pages(): Pick<PageMap<ModelPage>, "get" | "size" | "forEach"> {
+  get pages(): Pick<PageMap<ModelPage>, "get" | "size" | "forEach" | "some"> {
     return this.byNumber;
   }
 
@@ -119,9 +119,7 @@ export class UserModel {
 
   /** Whether any page is of a file. */
   maps(file: ModelFile): boolean {
-    let found = false;
-    if (this.mapsFiles) this.byNumber.forEach(({ of }) => (found ||= of?.file === file));
-    return found;
+    return this.mapsFiles && this.byNumber.some(({ of }) => of?.file === file);
   }
 
   /** A file ends earlier: copies of what lay behind go too. */

@@ -7,7 +7,6 @@ import { AddressSpaces, eachNewSpace } from "@kreplica/mm-core";
 import { describe, expect, test } from "vitest";
 import { BUGS } from "@kreplica/museum";
 import { kernelOfBug } from "../src/bugs.js";
-import { CheckFailure } from "../src/check-failure.js";
 import { CheckedSystem } from "../src/checked-system.js";
 import { CORE_FAMILIES } from "../src/core-families.js";
 import { ALL_FAMILIES, Repertoire } from "../src/families.js";
@@ -15,8 +14,8 @@ import { aheadFamily } from "../src/families/ahead.js";
 import { fileFamily } from "../src/families/files.js";
 import { meetingFamily } from "../src/families/meetings.js";
 import type { Operation } from "../src/family.js";
+import { type Given, runsBehind } from "./met.js";
 
-type Given = Readonly<Record<string, unknown>> & { readonly op: string };
 const touch = (cpu: number): Given => ({ op: "touch", cpu, page: 0, kind: "write", value: 40 });
 /** Process 0 on CPU 0 and, with the page's translation, on CPU 2. */
 const SETUP: readonly Given[] = [
@@ -71,35 +70,20 @@ function broken(
       { spec, policy: "per-node", image: smallImage(), pti, ...(before ? { before } : {}) },
       { families: [...CORE_FAMILIES, fileFamily, meetingFamily, aheadFamily] },
     );
-  let system = boot();
-  const ids = (last: Given): string => {
-    try {
-      for (const each of [...setup, last]) system.step(each as Operation);
-      system.finish(true);
-      return "";
-    } catch (error) {
-      if (!(error instanceof CheckFailure)) throw error;
-      system = boot();
-      return error.invariant;
-    }
-  };
-  for (const each of setup) system.step(each as Operation);
-  const points = system.watch.pointsOf(() => {
-    system.step(during as Operation);
-  });
-  system.finish(true);
+  const runs = runsBehind(boot, setup);
+  const { points } = runs.countsOf(during);
   /** The first. */
   const met = (op: Kind): string => {
     for (let point = 1; point <= points + 1; point++) {
       // A table that is filled is nobody's yet.
       if (point > 8 && point < points - 8) continue;
-      const id = ids(comes(op, during, point));
+      const id = runs.broken(comes(op, during, point));
       if (id !== "") return id;
     }
     return "";
   };
   return {
-    alone: ids(during),
+    alone: runs.broken(during),
     reader: met("read-within"),
     walk: met("walk-within"),
     ahead: met("ahead-within"),
@@ -278,18 +262,12 @@ describe("NMIs", () => {
   ];
   const to = (p: number): Given => ({ op: "run", p, cpu: 0 });
   const came = (during: Given, cpu: number, pti: boolean, before?: (parts: BootParts) => void): string => {
-    const system = new CheckedSystem(
-      { spec: smallMachine(2), policy: "per-node", image: smallImage(), pti, ...(before ? { before } : {}) },
-      { families: [...CORE_FAMILIES, aheadFamily] },
-    );
-    try {
-      for (const each of [...TWO, { op: "nmi-within", during, point: 1, cpu, page: 0 }]) system.step(each as Operation);
-      system.finish(true);
-      return "";
-    } catch (error) {
-      if (!(error instanceof CheckFailure)) throw error;
-      return error.invariant;
-    }
+    const boot = (): CheckedSystem =>
+      new CheckedSystem(
+        { spec: smallMachine(2), policy: "per-node", image: smallImage(), pti, ...(before ? { before } : {}) },
+        { families: [...CORE_FAMILIES, aheadFamily] },
+      );
+    return runsBehind(boot, TWO).broken({ op: "nmi-within", during, point: 1, cpu, page: 0 });
   };
 
   test.each([false, true])("KPTI %s: in the middle of switches and of what is done to the process", (pti) => {

@@ -5,7 +5,6 @@
 import { type BootParts, smallImage, smallMachine } from "@kreplica/kernel";
 import { type Process, Processes, UserFrames } from "@kreplica/mm-core";
 import { describe, expect, test } from "vitest";
-import { CheckFailure } from "../src/check-failure.js";
 import { CheckedSystem } from "../src/checked-system.js";
 import { CORE_FAMILIES } from "../src/core-families.js";
 import { Differential } from "../src/differential.js";
@@ -15,8 +14,8 @@ import { meetingFamily } from "../src/families/meetings.js";
 import { processFamily } from "../src/families/processes.js";
 import { userPageFamily } from "../src/families/user-pages.js";
 import type { Operation } from "../src/family.js";
+import { type Given, type Runs, runsBehind } from "./met.js";
 
-type Given = Readonly<Record<string, unknown>> & { readonly op: string };
 const families = [...CORE_FAMILIES, fileFamily, meetingFamily];
 const touch = (cpu: number, page: number, kind = "write", value = 40): Given => ({
   op: "touch",
@@ -51,20 +50,12 @@ const kernel = (pti: boolean, before?: (parts: BootParts) => void) => ({
   ...(before ? { before } : {}),
 });
 
+const runsOn = (pti: boolean, before?: (parts: BootParts) => void): Runs =>
+  runsBehind(() => new CheckedSystem(kernel(pti, before), { families }), SETUP);
+
 /** The rule that operations behind the setup break; nothing when none. */
 const broken = (pti: boolean, last: readonly Given[], before?: (parts: BootParts) => void): string =>
-  brokenOn(new CheckedSystem(kernel(pti, before), { families }), last);
-
-function brokenOn(system: CheckedSystem, last: readonly Given[]): string {
-  try {
-    for (const each of [...SETUP, ...last]) system.step(each as Operation);
-    system.finish(true);
-    return "";
-  } catch (error) {
-    if (!(error instanceof CheckFailure)) throw error;
-    return error.invariant;
-  }
-}
+  runsOn(pti, before).broken(...last);
 
 /** Has something another way while a file gets shorter. */
 const whileCut =
@@ -101,18 +92,11 @@ describe.each([false, true])("KPTI %s", (pti) => {
 
   test("pages given back before the flush that takes them from the CPUs: a reader meets one that is free", () => {
     const met = (before?: (parts: BootParts) => void): readonly string[] => {
-      const boot = (): CheckedSystem => new CheckedSystem(kernel(pti, before), { families });
-      let system = boot();
-      for (const each of SETUP) system.step(each as Operation);
-      const points = system.watch.pointsOf(() => {
-        system.step(cut(1) as Operation);
-      });
-      system.finish(true);
-      const ids = Array.from({ length: points + 1 }, (_, nth) => {
-        const id = brokenOn(system, [{ op: "read-within", during: cut(1), point: nth + 1, cpu: 2, page: 1 }]);
-        if (id !== "") system = boot();
-        return id;
-      });
+      const runs = runsOn(pti, before);
+      const { points } = runs.countsOf(cut(1));
+      const ids = Array.from({ length: points + 1 }, (_, nth) =>
+        runs.broken({ op: "read-within", during: cut(1), point: nth + 1, cpu: 2, page: 1 }),
+      );
       return [...new Set(ids)].sort();
     };
     expect(met()).toEqual([""]);

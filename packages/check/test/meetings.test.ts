@@ -6,15 +6,14 @@
 import { type BootParts, lateMemory, smallImage, smallMachine } from "@kreplica/kernel";
 import { MemoryHotplug, UserFrames } from "@kreplica/mm-core";
 import { describe, expect, test } from "vitest";
-import { CheckFailure } from "../src/check-failure.js";
 import { CheckedSystem } from "../src/checked-system.js";
 import { CORE_FAMILIES } from "../src/core-families.js";
 import { ALL_FAMILIES, Repertoire } from "../src/families.js";
 import { memoryGoesFamily } from "../src/families/memory-goes.js";
 import { meetingFamily } from "../src/families/meetings.js";
 import type { Operation } from "../src/family.js";
+import { type Given, runsBehind } from "./met.js";
 
-type Given = Readonly<Record<string, unknown>> & { readonly op: string };
 const map = (p: number, page: number): Given => ({
   op: "mmap",
   p,
@@ -68,29 +67,13 @@ function broken(pti: boolean, during: Given, meeting: (point: number) => Given, 
       { ...options, ...(before ? { before } : {}) },
       { families: [...CORE_FAMILIES, memoryGoesFamily, meetingFamily] },
     );
-  let system = boot();
-  const ids = (last: Given): string => {
-    try {
-      for (const each of [...setup, last]) system.step(each as Operation);
-      system.finish(true);
-      return "";
-    } catch (error) {
-      if (!(error instanceof CheckFailure)) throw error;
-      system = boot();
-      return error.invariant;
-    }
-  };
-  for (const each of setup) system.step(each as Operation);
-  const points = system.watch.pointsOf(() => {
-    system.step(during as Operation);
-  });
-  const { stores } = system.watch;
-  system.finish(true);
+  const runs = runsBehind(boot, setup);
+  const { stores, points } = runs.countsOf(during);
   const each = (count: number, last: (nth: number) => Given): readonly string[] => [
-    ...new Set(Array.from({ length: count }, (_, nth) => ids(last(nth + 1))).filter((id) => id !== "")),
+    ...new Set(Array.from({ length: count }, (_, nth) => runs.broken(last(nth + 1))).filter((id) => id !== "")),
   ];
   return {
-    alone: ids(during),
+    alone: runs.broken(during),
     stores: each(stores, (store) => ({ op: "racing", during, store, cpu: 2, page: 0 })),
     points: each(points + 1, meeting),
     counts: { stores, points },

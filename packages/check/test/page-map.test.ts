@@ -55,6 +55,8 @@ test("any sequence of changes of several copies leaves in each what a plain map 
         expect(map.hasAll(first, pages)).toBe(there.length === pages);
         expect(everyPage(first, pages).filter((each) => map.has(each))).toEqual(there);
         expect(map.get(first)).toBe(plain.get(first));
+        const isEven = ({ value }: { readonly value: number }): boolean => value % 2 === 0;
+        expect(map.some(isEven)).toBe([...plain.values()].some(isEven));
       }
     }),
   );

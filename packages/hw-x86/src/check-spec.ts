@@ -156,7 +156,7 @@ export function machineSpecFaults(spec: MachineSpec): SpecFault[] {
     place === undefined || spec.vendor === "amd",
     "encryptionBit",
     "entries of an Intel core have no encryption bit",
-    "vendor amd, or leave it out",
+    'write "vendor": "amd", or leave it out',
   );
   return faults;
 }

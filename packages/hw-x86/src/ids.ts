@@ -5,7 +5,7 @@ export type NodeId = number;
 /** Logical CPU (hardware thread), 0 to 4095. */
 export type CpuId = number;
 /**
- * Physical frame, unsigned, below 2^32: physical address / 4096 up to 15 TiB, a place in one of eight windows beyond.
+ * Physical frame, unsigned, below 2^32: physical address / 4096 up to 15 TiB, a place in one of six windows beyond.
  * frame-number.ts has both ways.
  */
 export type Frame = number;

@@ -92,12 +92,6 @@ export function checkMachine(machine: MachineSpec): MachineFault[] {
         "move one of them",
       );
   }
-  if (machine.encryptionBit !== undefined && machine.vendor !== "amd")
-    fault(
-      ["encryptionBit"],
-      "entries of an Intel core have no encryption bit",
-      'write "vendor": "amd", or leave it out',
-    );
   for (const range of ranges) {
     const { id, startAddress } = machine.nodes[range.index]!;
     const field = startAddress === undefined ? "memoryBytes" : "startAddress";

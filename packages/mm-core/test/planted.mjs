@@ -37,8 +37,8 @@ export default [
   {
     promise: "a CPU that went elsewhere before the interrupt came forgets nothing of the space it left",
     file: "src/processes/switch-mm.ts",
-    find: "      if (this.hears(cpu, space, freedTables)) this.flushOn(",
-    replace: "      if (this.of(cpu)) this.flushOn(",
+    find: "      if (this.hears(cpu, space, freedTables)) act(",
+    replace: "      if (this.of(cpu)) act(",
     test: "test/processes/switch-mm.test.ts",
     pattern: "interrupts off",
   },

@@ -7,12 +7,13 @@
  * a CPU still holds is ever free. What it is left with in the end is looked at as after any operation (G12 to G14).
  */
 import { type CpuId, type Frame, highOf, leafFrame, lowOf, PAGE, walkRange } from "@kreplica/hw-x86/api";
+import { frameAt } from "@kreplica/mm-core";
 import type { OperationFamily } from "../family.js";
 import { placeText } from "../places.js";
 import type { Subject } from "../subject.js";
 import { fetchWithin } from "./mixed-sizes.js";
 import { interruptUnmaskably } from "./nmi.js";
-import { type Beside, cpuOf, endsThreads, frameMapped, processOf, read } from "./racing.js";
+import { type Beside, cpuOf, endsThreads, frameMapped, frameRead, processOf, read } from "./racing.js";
 
 /** A CPU beside an operation, from a point of it on. */
 export interface AheadOperation extends Beside {
@@ -144,32 +145,13 @@ function walkInTwo(system: Subject, o: AheadOperation): void {
       for (const { table, level } of way.tables) {
         if (parts.allocator.purposeOf(table) === "free")
           system.fail("G13", `CPU ${cpu}, in a walk, goes on from table ${table} of level ${level}, which is free`);
-        const page = endOf(system, table, level, address);
+        const page = frameAt(parts.entries.memory, table, level, address);
         if (page !== undefined && page !== before && page !== frameMapped(who, address))
           system.fail("G5", `CPU ${cpu}, in a walk, comes to frame ${page} by table ${table} of level ${level}`);
       }
       if (freed) goOn();
     });
   });
-}
-
-/** The page that a walk comes to from one of its tables. */
-function endOf({ parts }: Subject, table: Frame, level: number, address: bigint): Frame | undefined {
-  // As tables of one level alone have addresses: few bits, and the upper half of them at the top.
-  const start = BigInt.asUintN(64, BigInt.asIntN(9 * level + 12, address));
-  let page: Frame | undefined;
-  walkRange(
-    parts.entries.memory,
-    table,
-    level,
-    { start, pages: 1 },
-    {
-      leaf(from, size, lo, hi) {
-        page = leafFrame(lo, hi, size) + Number((start - from) / PAGE);
-      },
-    },
-  );
-  return page;
 }
 
 /** By the tables of the process it runs or borrows: in the kernel, and in user mode where it goes there. */
@@ -214,9 +196,7 @@ function turnInterruptsOff(system: Subject, o: AheadOperation): void {
   let way: Way | undefined;
   let isOver = false;
   const look = (): void => {
-    core.alignmentCheck = true;
-    const reached = core.load(lowOf(address), highOf(address)) === 0 ? core.lastFrame : undefined;
-    core.alignmentCheck = false;
+    const reached = frameRead(core, address);
     if (reached !== undefined && allocator.purposeOf(reached) === "free")
       system.fail("G5", `with interrupts off CPU ${cpu} reads frame ${reached}, which is free`);
     const free = way?.tables.find(({ table }) => allocator.purposeOf(table) === "free");

@@ -2,10 +2,10 @@
  * Kernel text as the boot patches it: code laid before there are copies and changed afterwards (P8), init text (P9),
  * addresses of text in copies (P13).
  */
-import { addressOfFrame, alignUp, bytesAt, PAGE } from "@kreplica/hw-x86/api";
+import { alignUp, bytesAt, PAGE } from "@kreplica/hw-x86/api";
 import type { Finding } from "@kreplica/invariants";
 import { type BootParts, broken } from "@kreplica/kernel";
-import { frameAt, imageAddress } from "@kreplica/mm-core";
+import { directAddress, frameAt, imageAddress } from "@kreplica/mm-core";
 import { nops, TextPoke, TextReader } from "@kreplica/text-patch";
 import { lateCode, patchedCode, patchedText, type PatchedText } from "./patched-text.js";
 
@@ -71,9 +71,7 @@ function addressesInCopies({ view, image, layout, machine }: BootParts, known: b
       const found = view.addressInReplica(address, node);
       const frame = view.replicaFrame(address, node);
       const wanted =
-        holds && inside && frame !== undefined
-          ? layout.pageOffset + addressOfFrame(frame) + (address & (PAGE - 1n))
-          : undefined;
+        holds && inside && frame !== undefined ? directAddress(layout, frame) + (address & (PAGE - 1n)) : undefined;
       if (found !== wanted)
         seen.faults.push(
           broken(

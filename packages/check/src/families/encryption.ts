@@ -6,7 +6,7 @@
  * by each of its addresses, and of its neighbours, what the model says; and all trees are looked through (C9). What
  * CPUs keep of them is looked at after every operation (G12).
  */
-import { PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
+import { highOf, lowOf, PAGE, PAGE_BYTES } from "@kreplica/hw-x86/api";
 import { type CpuId, type Frame, type NodeId, NONE } from "@kreplica/hw-x86";
 import { countText } from "@kreplica/inputs";
 import { directAddress, SharedMemory } from "@kreplica/mm-core";
@@ -232,7 +232,7 @@ class EncryptionAtWork implements FamilyAtWork<EncryptionOperation> {
     const frame = run.frames[page]!;
     const address = alias ? directAddress(layout, frame) : run.start + BigInt(page) * PAGE;
     const core = machine.cpu(cpu);
-    const [lo, hi] = [Number(address & 0xffff_ffffn), Number(address >> 32n)];
+    const [lo, hi] = [lowOf(address), highOf(address)];
     const outcome = kind === "read" ? core.load(lo, hi) : core.store(lo, hi);
     if (outcome !== 0 || core.lastFrame !== frame)
       this.system.fail(

@@ -2,7 +2,8 @@
  * G16: fetches of a page while it changes its size. A CPU that has a translation of one size, and tables of the other,
  * may come to have both: processors that the machine's description says it of raise a machine check at a fetch then.
  */
-import { type CpuId, entryPages, highOf, lowOf, PAGE, walkRange } from "@kreplica/hw-x86/api";
+import { type CpuId, entryPages, highOf, lowOf, PAGE } from "@kreplica/hw-x86/api";
+import { walk } from "@kreplica/mm-core";
 import type { Subject } from "../subject.js";
 import { type Beside, cpuOf } from "./racing.js";
 
@@ -36,19 +37,8 @@ export function fetchWithin(system: Subject, o: Beside): void {
 function oneSize(system: Subject, cpu: CpuId, address: bigint): void {
   const { entries, layout, machine } = system.parts;
   const core = machine.cpu(cpu);
-  let size: number | undefined;
-  walkRange(
-    entries.memory,
-    core.rootFrame,
-    layout.levels,
-    { start: address, pages: 1 },
-    {
-      leaf(_address, level) {
-        size = level;
-      },
-    },
-  );
-  if (size === undefined) return;
+  const { level: size, present } = walk(entries.memory, core.rootFrame, layout.levels, address);
+  if (!present) return;
   const page = Number(address / PAGE);
   core.cached.forEach(({ structure, executable, level, pcid, global, page: first, pageHigh }) => {
     const start = pageHigh * 2 ** 32 + first;
@@ -56,7 +46,7 @@ function oneSize(system: Subject, cpu: CpuId, address: bigint): void {
     if (page >= start && page < start + entryPages(level))
       system.fail(
         "G16",
-        `CPU ${cpu} fetches from 0x${address.toString(16)}, of which it has cached a ${SIZES[level]!} page where the tables have one of ${SIZES[size!]!}: a machine check`,
+        `CPU ${cpu} fetches from 0x${address.toString(16)}, of which it has cached a ${SIZES[level]!} page where the tables have one of ${SIZES[size]!}: a machine check`,
       );
   });
 }

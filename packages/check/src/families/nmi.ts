@@ -3,15 +3,14 @@
  * writes of CR3: its handler comes in by the entry text of whichever half is loaded, runs on the kernel's, and reads
  * user memory as perf's unwinder does, where the switcher says that it may.
  */
-import { type CpuId, highOf, lowOf } from "@kreplica/hw-x86/api";
+import { CR3_NO_FLUSH, type CpuId, highOf, lowOf } from "@kreplica/hw-x86/api";
 import { directAddress, userImageRange } from "@kreplica/mm-core";
 import type { Live } from "../population.js";
 import type { Subject } from "../subject.js";
-import { type Beside, frameMapped } from "./racing.js";
+import { type Beside, frameMapped, frameRead } from "./racing.js";
 
 /** Under KPTI the user half is the upper page of a pair, and its PCIDs are those with bit 11. */
 const USER_HALF = 0x1800n;
-const NO_FLUSH = 1n << 63n;
 
 /** NMIs from a point of an operation on, each time that one can come. */
 export function interruptUnmaskably(system: Subject, o: Beside): void {
@@ -33,7 +32,7 @@ export function interruptUnmaskably(system: Subject, o: Beside): void {
     // Whoever was interrupted may still want to know which frame it came to.
     const last = directAddress(parts.layout, lastFrame);
     core.load(lowOf(last), highOf(last));
-    if (core.cr3 !== cr3) writeCr3(cr3 | (parts.options.pcid ? NO_FLUSH : 0n));
+    if (core.cr3 !== cr3) writeCr3(cr3 | (parts.options.pcid ? CR3_NO_FLUSH : 0n));
     core.privilege = privilege;
     isInside = false;
   };
@@ -62,11 +61,10 @@ function handle(system: Subject, cpu: CpuId, who: Live | undefined, address: big
   core.privilege = 0;
   if (core.fetch(lowOf(entry), highOf(entry)) !== 0)
     system.fail("G1", `an NMI comes to CPU ${cpu}, whose tables at root ${core.rootFrame} have no entry text`);
-  if (layout.pti && (core.rootFrame & 1) !== 0) core.writeCr3((core.cr3 & ~USER_HALF) | (options.pcid ? NO_FLUSH : 0n));
+  if (layout.pti && (core.rootFrame & 1) !== 0)
+    core.writeCr3((core.cr3 & ~USER_HALF) | (options.pcid ? CR3_NO_FLUSH : 0n));
   if (!who || !switcher.nmiMayAccess(cpu, who.process.space)) return;
-  core.alignmentCheck = true;
-  const reached = core.load(lowOf(address), highOf(address)) === 0 ? core.lastFrame : undefined;
-  core.alignmentCheck = false;
+  const reached = frameRead(core, address);
   if (reached === undefined) return;
   if (allocator.purposeOf(reached) === "free")
     system.fail("G5", `in an NMI CPU ${cpu} reads frame ${reached}, which is free`);

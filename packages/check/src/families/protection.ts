@@ -7,7 +7,15 @@
 import { addressOfFrame, LARGE, PAGE } from "@kreplica/hw-x86/api";
 import { type CpuId, type Frame, NONE } from "@kreplica/hw-x86";
 import { countText } from "@kreplica/inputs";
-import { type AddressSpace, imageAddress, KERNEL_DATA, lookup, pageWithin, type Protection } from "@kreplica/mm-core";
+import {
+  type AddressSpace,
+  directAddress,
+  imageAddress,
+  KERNEL_DATA,
+  lookup,
+  pageWithin,
+  type Protection,
+} from "@kreplica/mm-core";
 import { findWritableExecutable, SetMemory, SetMemoryError } from "@kreplica/set-memory";
 import type { Subject } from "../subject.js";
 import type { FamilyAtWork, OperationFamily } from "../family.js";
@@ -143,7 +151,7 @@ class ProtectionAtWork implements FamilyAtWork<ProtectionOperation> {
     this.start = layout.modulesStart + 0x1_c000n * PAGE;
     this.first = allocator.allocate(view.master, 9, { purpose: "module" });
     if (this.first === NONE) throw new RangeError("no 2 MiB for the pages of the family protection");
-    this.alias = layout.pageOffset + addressOfFrame(this.first);
+    this.alias = directAddress(layout, this.first);
     this.aliasLarge = tables.lookup(view.holders[0]!, this.alias)?.level !== 1;
     tables.edit((editor) => editor.map(this.start, { ...KERNEL_DATA, level: 2, frame: this.first }));
     const page = (address: bigint): Page => {

@@ -6,8 +6,8 @@
  * lock of the kernel would keep it out: those of another process, and a switch to or from the process that is being
  * changed. All others wait for the end of the first, as mmap_lock would make them.
  */
-import type { Frame } from "@kreplica/hw-x86";
-import { hex } from "@kreplica/hw-x86/api";
+import type { Cpu, Frame } from "@kreplica/hw-x86";
+import { hex, highOf, lowOf } from "@kreplica/hw-x86/api";
 import type { Subject } from "../subject.js";
 import type { Operation, OperationFamily } from "../family.js";
 import { placeText } from "../places.js";
@@ -121,11 +121,7 @@ function filesMayMeet(
   }
   if (!one?.model.mapsFiles || !other?.model.mapsFiles) return true;
   const { of } = touchedPage(system, second, other) ?? {};
-  let mayCopy = false;
-  one.model.pages.forEach(
-    (page) => (mayCopy ||= page.of !== undefined && !page.of.shared && page.of.file === of?.file),
-  );
-  return !mayCopy;
+  return !one.model.pages.some((page) => page.of !== undefined && !page.of.shared && page.of.file === of?.file);
 }
 
 /** Whether no lock keeps the second out while the first is under way. */
@@ -177,6 +173,14 @@ export function interleave(system: Subject, during: Operation, second: Operation
 export function frameMapped({ process }: Live, address: bigint): Frame | undefined {
   const found = process.space.lookup(address);
   return found && found.frame + (found.level === 2 ? Number((address >> 12n) & 511n) : 0);
+}
+
+/** The frame that a CPU in the kernel comes to when it reads user memory, as it does between STAC and CLAC. */
+export function frameRead(core: Cpu, address: bigint): Frame | undefined {
+  core.alignmentCheck = true;
+  const reached = core.load(lowOf(address), highOf(address)) === 0 ? core.lastFrame : undefined;
+  core.alignmentCheck = false;
+  return reached;
 }
 
 /** An operation with a read of a place by a CPU in user mode in the middle of it. */

@@ -9,7 +9,7 @@
  * range flush ends at 33 pages.
  */
 import { inject, injectable } from "@kreplica/di";
-import { type CpuId, Machine, type NodeId, PAGE, type PageRange } from "@kreplica/hw-x86/api";
+import { CR3_NO_FLUSH, type CpuId, Machine, type NodeId, PAGE, type PageRange } from "@kreplica/hw-x86/api";
 import type { AddressSpace } from "./address-space-api.js";
 import { CpuState, SINGLE_PAGE_CEILING } from "../tables/cpu-state-api.js";
 import { invariant } from "../errors.js";
@@ -21,7 +21,6 @@ import type { Ldt } from "./process-api.js";
 import type { PcidUse, SwitchMm, TemporaryTables } from "./switch-api.js";
 
 const SLOTS = 6;
-const NO_FLUSH = 1n << 63n;
 /** User PCID = kernel PCID + this. @source Documentation/arch/x86/pti.rst */
 const USER_PCID = 0x800;
 
@@ -188,7 +187,7 @@ export class PcidSwitch implements SwitchMm {
   }
 
   private write(cpu: CpuId, space: AddressSpace, slot: number, flush: boolean): void {
-    const keep = this.options.pcid && !flush ? NO_FLUSH : 0n;
+    const keep = this.options.pcid && !flush ? CR3_NO_FLUSH : 0n;
     const tlb = this.of(cpu);
     if (flush) tlb.userPending |= 1 << slot;
     tlb.roots[slot] = space.pgd(this.node(cpu));
@@ -258,7 +257,8 @@ export class PcidSwitch implements SwitchMm {
       const pending = (tlb.userPending & (1 << tlb.slot)) !== 0;
       tlb.userPending &= ~(1 << tlb.slot);
       core.writeCr3(
-        tlb.space.cr3(this.node(cpu), "user", this.pcid(tlb.slot)) | (this.options.pcid && !pending ? NO_FLUSH : 0n),
+        tlb.space.cr3(this.node(cpu), "user", this.pcid(tlb.slot)) |
+          (this.options.pcid && !pending ? CR3_NO_FLUSH : 0n),
       );
     }
     core.privilege = 3;
@@ -269,22 +269,40 @@ export class PcidSwitch implements SwitchMm {
     const core = this.machine.cpu(cpu);
     core.privilege = 0;
     if (this.layout.pti && tlb.space)
-      core.writeCr3(tlb.space.cr3(this.node(cpu), "kernel", this.pcid(tlb.slot)) | (this.options.pcid ? NO_FLUSH : 0n));
+      core.writeCr3(
+        tlb.space.cr3(this.node(cpu), "kernel", this.pcid(tlb.slot)) | (this.options.pcid ? CR3_NO_FLUSH : 0n),
+      );
   }
 
   flush(space: AddressSpace, range: PageRange, freedTables: boolean, from: CpuId): void {
     const generation = this.generation(space) + 1;
     this.generations.set(space, generation);
-    const wanted = [...this.state.online].filter((cpu) => this.hears(cpu, space, freedTables));
-    const told = wanted.filter((cpu) => cpu !== from);
-    if (told.length > 0) {
-      this.counts.shootdowns++;
-      this.machine.interrupt(from, told);
+    const sent = this.tell(space, freedTables, from, (cpu, tlb) => {
+      this.flushOn(cpu, tlb, space, range, generation);
+    });
+    if (sent) this.counts.shootdowns++;
+  }
+
+  /** Has all CPUs act that are told of a space. @returns whether any but the sender was */
+  private tell(
+    space: AddressSpace,
+    freedTables: boolean,
+    from: CpuId,
+    act: (cpu: CpuId, tlb: CpuTlb) => void,
+  ): boolean {
+    const wanted: CpuId[] = [];
+    const told: CpuId[] = [];
+    for (const cpu of this.state.online) {
+      if (!this.hears(cpu, space, freedTables)) continue;
+      wanted.push(cpu);
+      if (cpu !== from) told.push(cpu);
     }
+    if (told.length > 0) this.machine.interrupt(from, told);
     this.state.haveAct(wanted, from, (cpu) => {
       // Whoever went elsewhere before the interrupt came has nothing to forget until it comes back.
-      if (this.hears(cpu, space, freedTables)) this.flushOn(cpu, this.of(cpu), space, range, generation);
+      if (this.hears(cpu, space, freedTables)) act(cpu, this.of(cpu));
     });
+    return told.length > 0;
   }
 
   /** Whether a CPU is told of a flush of a space. */
@@ -315,11 +333,8 @@ export class PcidSwitch implements SwitchMm {
   loadLdt(space: AddressSpace, ldt: Ldt, from: CpuId): void {
     this.ldts.set(space, ldt);
     // Whoever is on temporary tables has no LDT there, and takes what is there on the way back.
-    const wanted = [...this.state.online].filter((cpu) => this.hears(cpu, space, true));
-    const told = wanted.filter((cpu) => cpu !== from);
-    if (told.length > 0) this.machine.interrupt(from, told);
-    this.state.haveAct(wanted, from, (cpu) => {
-      if (this.hears(cpu, space, true)) this.of(cpu).ldt = ldt;
+    this.tell(space, true, from, (_cpu, tlb) => {
+      tlb.ldt = ldt;
     });
   }
 

@@ -8,7 +8,6 @@
  */
 import { inject, injectable } from "@kreplica/di";
 import {
-  addressOfFrame,
   Bit,
   endOf,
   entryAddress,
@@ -39,6 +38,7 @@ import type { KernelTables, Mapping, Protection, TableEditor } from "./kernel-ta
 import { PageAllocator } from "../memory/page-allocator-api.js";
 import { ReplicaView, type TableRoot } from "./replica-view-api.js";
 import { KernelOptions } from "../options-api.js";
+import { directAddress } from "../image/layout.js";
 import {
   changedHigh,
   changedLow,
@@ -507,7 +507,7 @@ class Editor implements TableEditor {
    * @param forCopy the leaf was in a copy's table: so is the memory it names, and a single copy would not do this
    */
   private changeAlias(first: Frame, frames: number, change: Partial<Protection>, forCopy: boolean): boolean {
-    const address = this.layout.pageOffset + addressOfFrame(first);
+    const address = directAddress(this.layout, first);
     if (this.entries.memory.nodeOf(first) === NONE) return true;
     const before = this.touched.length;
     const protect = (): boolean => this.protectFor({ start: address, pages: frames }, change, undefined);

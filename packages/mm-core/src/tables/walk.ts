@@ -34,13 +34,14 @@ export interface WalkEnd {
 
 /**
  * Walks to the entry that decides about an address.
+ * @param levels of the root, or of any table on the way to the address to begin there
  * @param wanted level at which the walk ends at the latest, at a pointer to a lower table, too
  */
-export function walk(memory: PhysMemory, root: Frame, levels: 4 | 5, address: bigint, wanted = 1): WalkEnd {
+export function walk(memory: PhysMemory, root: Frame, levels: number, address: bigint, wanted = 1): WalkEnd {
   const upper = upperPage(address);
   const lower = lowerPage(address);
   let table = root;
-  for (let level: number = levels; ; level--) {
+  for (let level = levels; ; level--) {
     const index = level > 3 ? upperIndex(upper, level) : lowerIndex(lower, level);
     const lo = memory.read32(table, index * 2);
     const hi = memory.read32(table, index * 2 + 1);
@@ -56,8 +57,8 @@ export function lookup(memory: PhysMemory, root: Frame, levels: 4 | 5, address: 
   return end.present ? mappingOf(end.lo, end.hi, end.level as 1 | 2 | 3) : undefined;
 }
 
-/** The 4 KiB frame behind an address, or undefined. */
-export function frameAt(memory: PhysMemory, root: Frame, levels: 4 | 5, address: bigint): Frame | undefined {
+/** The 4 KiB frame behind an address, or undefined. @param levels as of {@link walk} */
+export function frameAt(memory: PhysMemory, root: Frame, levels: number, address: bigint): Frame | undefined {
   const end = walk(memory, root, levels, address);
   if (!end.present) return undefined;
   return leafFrame(end.lo, end.hi, end.level) + pageWithin(address, end.level);

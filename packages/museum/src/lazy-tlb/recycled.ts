@@ -1,7 +1,7 @@
 /** recycled-mm: a new address space where a dead one was is taken for it, and finds its translations. */
 import { overlay } from "@kreplica/di";
 import { SwitchMm } from "@kreplica/mm-core/api";
-import { Machine } from "@kreplica/hw-x86/api";
+import { CR3_NO_FLUSH, Machine } from "@kreplica/hw-x86/api";
 import type { Bug } from "../bug.js";
 import { mmap, run, spawn, touch } from "../steps.js";
 import { switcherBooks } from "./switcher-books.js";
@@ -44,7 +44,7 @@ export const RECYCLED: Bug = {
         const core = machine.cpu(cpu);
         const write = core.writeCr3.bind(core);
         core.writeCr3 = (value) => {
-          write(value | (1n << 63n));
+          write(value | CR3_NO_FLUSH);
         };
         const written = switchTo(cpu, space);
         core.writeCr3 = write;

@@ -4,7 +4,14 @@
  * The measured virtual CPU runs on the chosen CPU; the others run on CPUs of the nodes that stand for theirs.
  */
 import { Counters, difference } from "@kreplica/hw-x86";
-import { addressOfFrame, BATCH_REGION, type Cpu, type CpuId, type ReferenceBatch } from "@kreplica/hw-x86/api";
+import {
+  addressOfFrame,
+  BATCH_REGION,
+  CR3_NO_FLUSH,
+  type Cpu,
+  type CpuId,
+  type ReferenceBatch,
+} from "@kreplica/hw-x86/api";
 import { type Booted, RECORDED_PCID, runsShortNoOps } from "@kreplica/kernel";
 import { invariant, InvariantError } from "@kreplica/mm-core";
 import { countDemand } from "./demand-count.js";
@@ -13,7 +20,6 @@ import type { PlacePage } from "./program-builder.js";
 import { CHUNK, Control, Op, type Program, type ProgramPage, Region, SHORT_NO_OPS } from "./program.js";
 
 const CR4_PCIDE = 0x2_0000;
-const KEEP = 1n << 63n;
 
 /** Counts of the measured CPU over one run. */
 export interface Run {
@@ -177,7 +183,7 @@ export class Replayer {
     const node = machine.nodeOfCpu(this.cpu);
     cpu.privilege = 0;
     // Nothing kept of either half. Then the CPU is in the kernel with no process, as it is for the one before this one.
-    for (const root of this.pti ? [userRoot, kernelRoot] : [kernelRoot]) cpu.writeCr3(root & ~KEEP);
+    for (const root of this.pti ? [userRoot, kernelRoot] : [kernelRoot]) cpu.writeCr3(root & ~CR3_NO_FLUSH);
     cpu.writeCr3(addressOfFrame(view.kernelRoot(node)));
     const arrival = this.work.arrive(recorded.userSpace, cpu);
     this.runners.delete(this.measured);
@@ -202,7 +208,7 @@ export class Replayer {
     const copying = this.work.copyText(change, cpu);
     if (!copying) return undefined;
     cpu.privilege = privilege;
-    if (this.pti) cpu.writeCr3(cr3 | (kernelRoot & KEEP));
+    if (this.pti) cpu.writeCr3(cr3 | (kernelRoot & CR3_NO_FLUSH));
     const done = difference(before, this.bank.snapshot(this.cpu));
     const run = this.run(workload);
     return { ...run, counters: run.counters.map((count, at) => count + done[at]!), copying };
@@ -388,7 +394,7 @@ export class Replayer {
     const space = recorded.userSpace;
     space.enter(node);
     const pcid = options.pcid ? RECORDED_PCID : 0;
-    const keep = options.pcid ? KEEP : 0n;
+    const keep = options.pcid ? CR3_NO_FLUSH : 0n;
     cpu.privilege = 0;
     cpu.writeCr3(space.cr3(node, "kernel"));
     if (options.pcid) cpu.cr4 |= CR4_PCIDE;
@@ -398,7 +404,7 @@ export class Replayer {
       userRoot: space.cr3(node, "user", pcid) | keep,
       batch: cpu.batch?.(),
     };
-    cpu.writeCr3(runner.kernelRoot & ~KEEP);
+    cpu.writeCr3(runner.kernelRoot & ~CR3_NO_FLUSH);
     this.runners.set(vcpu, runner);
     return runner;
   }
