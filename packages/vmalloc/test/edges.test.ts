@@ -429,6 +429,22 @@ describe("KASAN's shadow", () => {
     expect(memory.nodeOf(tables.lookup(0, at)!.frame)).toBe(1);
   });
 
+  test("that others use costs nobody a flush; what goes with several last users costs one", () => {
+    const { shadow, tables } = shadowed();
+    const flushed = (act: () => unknown): number => {
+      const before = tables.flushes;
+      act();
+      return tables.flushes - before;
+    };
+    const [two, one] = [
+      { start: modules.low, pages: 16 },
+      { start: modules.low + 15n * PAGE, pages: 1 },
+    ];
+    expect(flushed(() => [shadow.cover(two, 0), shadow.cover(one, 0)])).toBe(0);
+    expect([flushed(() => shadow.uncover(one)), shadow.pages]).toEqual([0, 2]);
+    expect([flushed(() => shadow.uncover(two)), shadow.pages]).toEqual([1, 0]);
+  });
+
   test("is whole or not at all: refused at any page, those before it go back, but for what others use", () => {
     for (let nth = 1; nth <= 6; nth++) {
       const { shadow, allocator } = shadowed();

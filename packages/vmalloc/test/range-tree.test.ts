@@ -65,6 +65,38 @@ describe("RangeTree", () => {
   });
 });
 
+test.each<[string, (nth: number) => number]>([
+  ["ascending", (nth) => nth],
+  ["descending", (nth) => -nth],
+  ["from both ends", (nth) => (nth % 2 === 0 ? nth : -nth)],
+  ["towards the middle", (nth) => (nth % 2 === 0 ? nth - 400 : 400 - nth)],
+])(
+  "ranges that come %s, and go in that order, leave no path longer than is promised, and none than is said",
+  (_, at) => {
+    interface Branch {
+      readonly left: Branch | undefined;
+      readonly right: Branch | undefined;
+    }
+    const tree = new RangeTree<number>();
+    const longestPath = (node: Branch | undefined): number =>
+      node ? 1 + Math.max(longestPath(node.left), longestPath(node.right)) : 0;
+    const look = (): void => {
+      const path = longestPath((tree as unknown as { readonly root: Branch | undefined }).root);
+      expect(path).toBeLessThanOrEqual(1.45 * Math.log2(tree.size + 2));
+      expect(tree.height).toBe(path);
+    };
+    const starts = Array.from({ length: 400 }, (_, nth) => BigInt(at(nth)) * unit);
+    starts.forEach((start, nth) => {
+      tree.insert({ start, end: start + unit }, nth);
+      if (nth % 16 === 0) look();
+    });
+    starts.forEach((start, nth) => {
+      expect(tree.remove(start)?.value).toBe(nth);
+      if (nth % 16 === 0) look();
+    });
+  },
+);
+
 describe("AddressSpace", () => {
   test("gives back what it took, and touching gaps are one again", () => {
     const step = fc.record({
