@@ -157,6 +157,8 @@ describe("one machine", () => {
     expect(out).toMatch(/^ +1 +141\.2 +98\.8$/m);
     expect(out).toMatch(/^ {2}L3 +30 MiB +20 +24576 {2}12 cores, inclusive +53 {2}50 to 58$/m);
     expect(out).toMatch(/^ {2}second level +1024 \/ 8 +shared +none +7 {2}7 to 9 {2}~$/m);
+    expect(out).toMatch(/^ {2}a fetch of two sizes: +may be a machine check, /m);
+    expect((await kreplica.run(["machine", "epyc-7713-2s"])).out).toMatch(/^ {2}a fetch of two sizes: +takes either$/m);
     expect(out).toMatch(/^ {2}share of an instruction-fetch miss +0\.85 {2}0\.6 to 1 +~$/m);
   });
 

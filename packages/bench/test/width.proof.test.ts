@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
+import { COMMANDS } from "../src/commands/all.js";
 import { debianKernel } from "./debian-kernel.js";
 import { invoke, registered } from "./invoke.js";
 
@@ -30,6 +31,9 @@ const objects = ((): readonly string[] => {
 
 const mix = join(folder, "mix.json");
 writeFileSync(mix, JSON.stringify({ calls: { openat: 1200, kill: 30, futex: 77, epoll_wait: 5 } }));
+/** What recordings counted is the same at any width: each run is computed once. No text is kept. */
+const keep = { folder: join(folder, "runs"), watched: false, leastSeconds: Infinity };
+
 const plan = join(folder, "plan.yaml");
 writeFileSync(
   plan,
@@ -119,7 +123,7 @@ test("every command that has a report of its own has one here", () => {
 const shown = (word: string): string => word.replace(/^\/.*\//, "");
 describe.each(WIDTHS)("at %s columns", (COLUMNS) => {
   test.each(REPORTS.map((words) => [words.map(shown).join(" "), words] as const))("%s", async (_name, words) => {
-    const { out, error } = await invoke(words, { COLUMNS });
+    const { out, error } = await invoke(words, { COLUMNS }, COMMANDS, keep);
     // An address cannot be folded: where to look at what was found.
     expect(error.replace(/^kreplica: to (look at it|step through such a boot), .*\n/, "")).toBe("");
     expect(tooWide(out, COLUMNS)).toEqual([]);
@@ -128,7 +132,7 @@ describe.each(WIDTHS)("at %s columns", (COLUMNS) => {
 
 test("at 200 columns a table that is cut at 80 is whole", async () => {
   const lines = async (COLUMNS: string): Promise<number> =>
-    (await invoke(["policies", "--measure", ...TINY], { COLUMNS })).out.split("\n").length;
+    (await invoke(["policies", "--measure", ...TINY], { COLUMNS }, COMMANDS, keep)).out.split("\n").length;
   expect(await lines("200")).toBeLessThan(await lines("80"));
 });
 

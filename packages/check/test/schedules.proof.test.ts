@@ -1,8 +1,8 @@
 /// <reference types="node" />
 /**
  * Every schedule of small scenes, at the granularity of single points (docs/schedules.md): all of operations of up to
- * 40. Of longer ones (fork and exec fill PGDs nobody can reach yet, exit gives all back) every 53rd or 97th beyond that
- * with KREPLICA_PROOF=1, otherwise fewer; `kreplica check --schedules` does all.
+ * 40. Of longer ones (fork and exec fill PGDs nobody can reach yet, exit gives all back) every 97th or 193rd beyond
+ * that with KREPLICA_PROOF=1, otherwise fewer; `kreplica check --schedules` does all.
  */
 import { type BootOptions, lateMemory, smallImage, smallMachine } from "@kreplica/kernel";
 import { describe, expect, test } from "vitest";
@@ -21,12 +21,12 @@ const kernel = (nodes: number, more: Partial<BootOptions> = {}): BootOptions => 
 describe("no rule breaks, wherever the second comes in", () => {
   const kinds: readonly (readonly [string, BootOptions, number])[] = PROOF
     ? [
-        ["2 nodes", kernel(2), 97],
-        ["2 nodes, KPTI", kernel(2, { pti: true }), 53],
-        ["3 nodes", kernel(3), 53],
-        ["3 nodes, KPTI", kernel(3, { pti: true }), 97],
-        ["3 nodes, memory of one comes and goes, 5 levels", kernel(2, { ...lateMemory(2), levels: 5 }), 97],
-        ["lazy-pgd, 2 nodes, KPTI", kernel(2, { policy: "lazy-pgd", pti: true }), 53],
+        ["2 nodes", kernel(2), 193],
+        ["2 nodes, KPTI", kernel(2, { pti: true }), 97],
+        ["3 nodes", kernel(3), 97],
+        ["3 nodes, KPTI", kernel(3, { pti: true }), 193],
+        ["3 nodes, memory of one comes and goes, 5 levels", kernel(2, { ...lateMemory(2), levels: 5 }), 193],
+        ["lazy-pgd, 2 nodes, KPTI", kernel(2, { policy: "lazy-pgd", pti: true }), 97],
       ]
     : [["2 nodes, KPTI", kernel(2, { pti: true }), 1997]];
   test.each(kinds)("%s", (name, options, stride) => {

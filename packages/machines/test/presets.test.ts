@@ -182,3 +182,16 @@ test("recorded addresses fit: node 1 begins at 512 MiB, CPUs 0,1 and 2,3", () =>
     expect([cpusOf(machine, 0), cpusOf(machine, 1)]).toEqual(["0-1", "2-3"]);
   }
 });
+
+test("fetches of the cores from Haswell to Cascade Lake may end in a machine check that meets two sizes of page, others' do not", () => {
+  const checked = presets.filter(({ translation }) => translation.mixedSizes === "machine-check");
+  expect(checked.map(({ name }) => name).sort()).toEqual([
+    "e5-2682v4-2s",
+    "e5-2690v3-2s",
+    "recorded-guest",
+    "xeon-8180-2s",
+    "xeon-8260-8s",
+    "xeon-8280-4s",
+  ]);
+  for (const { translation } of checked) expect(translation.source).toContain("CVE-2018-12207");
+});

@@ -181,7 +181,7 @@ function cachesText(machine: MachineSpec, screen: Screen): string {
 }
 
 function translationText({ translation }: MachineSpec, screen: Screen): string {
-  const { instruction, data, second, pagingStructure } = translation;
+  const { instruction, data, second, pagingStructure, mixedSizes } = translation;
   const tlb = (spec: TlbSpec | undefined): string =>
     !spec ? "none" : spec.ways === spec.entries ? `${spec.entries} full` : `${spec.entries} / ${spec.ways}`;
   return (
@@ -214,6 +214,12 @@ function translationText({ translation }: MachineSpec, screen: Screen): string {
     hanging(
       "paging-structure caches:",
       `${pagingStructure.pde} PDE, ${pagingStructure.pdpte} PDPTE, ${pagingStructure.pml4e} PML4E entries ${mark(pagingStructure)}`.trimEnd(),
+      screen,
+      25,
+    ) +
+    hanging(
+      "a fetch of two sizes:",
+      mixedSizes ? "may be a machine check, where a page's size changed with no flush between" : "takes either",
       screen,
       25,
     )

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { presets } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
+import { COMMANDS } from "../../src/commands/all.js";
 import { SCHEMAS } from "../../src/report/documents/documents.js";
 import { debianKernel } from "../debian-kernel.js";
 import { invoke, registered } from "../invoke.js";
@@ -28,6 +29,9 @@ const REPORTED = { source: "somebody", machine: "tiny-2-node", figures: [{ test:
 writeFileSync(reported, JSON.stringify(REPORTED));
 const mix = join(folder, "mix.json");
 writeFileSync(mix, JSON.stringify({ calls: { kill: 3, read: { calls: 5, seconds: 1 } } }));
+
+/** Calls that ask for the same run of a recording share it. No text is kept. */
+const keep = { folder: join(folder, "runs"), watched: false, leastSeconds: Infinity };
 
 const plan = join(folder, "plan.yaml");
 writeFileSync(plan, "schema: kreplica.sweep/1\naxes: { machine: [tiny-2-node], recording: [kill] }\n");
@@ -113,7 +117,7 @@ describe("as the schema says", () => {
   test.each(CALLS.map(([name, ...words]) => [words.map(shown).join(" "), `kreplica.${name}`, words] as const))(
     "%s",
     async (_text, name, words) => {
-      const { code, out, error } = await invoke([...words, "--json"]);
+      const { code, out, error } = await invoke([...words, "--json"], {}, COMMANDS, keep);
       expect([0, 1, 3, ...(words.includes("check") && words.includes("trace") ? [2] : [])], error).toContain(code);
       const document = JSON.parse(out) as Record<string, unknown>;
       expect(document["schema"]).toBe(name);

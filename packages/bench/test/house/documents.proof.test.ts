@@ -31,6 +31,9 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
+/** Commands that ask for the same run of a recording share it, as a reader's do who tries one after the other. */
+const KEPT = { KREPLICA_KEEP: "1", XDG_CACHE_HOME: join(folder, "cache") };
+
 /** What `lscpu` says of two sockets of two cores. */
 const LSCPU = `Architecture: x86_64
 On-line CPU(s) list: 0-7
@@ -197,7 +200,7 @@ describe.each(all.map((each) => [each.join(" "), each] as const))("kreplica %s",
   test.skipIf(needs(each))(
     "runs",
     async () => {
-      const { code, error } = await kreplica.run(lighter(each), { cwd: folder });
+      const { code, error } = await kreplica.run(lighter(each), { cwd: folder, env: KEPT });
       expect([code, error.split("\n").slice(0, 3).join("\n")]).toEqual([expected(each), expect.any(String)]);
       expect(error).not.toContain("a fault in kreplica itself");
     },

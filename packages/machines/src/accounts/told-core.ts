@@ -146,7 +146,7 @@ function translationAsTold(
   assumed: string[],
   remarks: string[],
 ): TranslationSpec {
-  const { instruction, data, second, pagingStructure } = base.translation;
+  const { instruction, data, second, pagingStructure, mixedSizes } = base.translation;
   const told: string[] = [];
   const tlb = <T extends TlbSpec | undefined>(name: TlbName, of: T): T => {
     const spec = said.get("tlb", name);
@@ -197,6 +197,7 @@ function translationAsTold(
       source: `assumed, as ${base.name}: ${pagingStructure.source}`,
       provisional: true,
     },
+    ...(mixedSizes && { mixedSizes }),
     source: [
       ...told,
       ...(told.length < TLBS.length

@@ -1,5 +1,5 @@
 /** Broadwell-EP (Xeon E5 v4): Haswell's caches with a larger second-level TLB, and the cycle account of one core. */
-import type { Family } from "./family.js";
+import { type Family, MIXED_SIZES_SOURCE } from "./family.js";
 import { outOfOrderCosts } from "./exposure.js";
 import { haswellEp } from "./haswell-ep.js";
 
@@ -34,7 +34,7 @@ export const broadwellEp: Family = {
         provisional: true,
       },
     },
-    source: `${dump}: ITLB 64/8 a thread and 8 for 2 MiB, DTLB 64/4, 32/4, 4/4, STLB 1536/6 for 4 KiB and 2 MiB and 16/4 for 1 GiB`,
+    source: `${dump}: ITLB 64/8 a thread and 8 for 2 MiB, DTLB 64/4, 32/4, 4/4, STLB 1536/6 for 4 KiB and 2 MiB and 16/4 for 1 GiB; ${MIXED_SIZES_SOURCE}`,
   },
   costs: outOfOrderCosts({ core: "Broadwell", width: 4, queue: 56, reorder: 192, ipi: [2500, 1000, 5000] }),
 };

@@ -1,5 +1,5 @@
 /** Haswell-EP (Xeon E5 v3): caches, TLBs and cycle account of one core. */
-import type { Family } from "./family.js";
+import { type Family, MIXED_SIZES_SOURCE } from "./family.js";
 import { outOfOrderCosts } from "./exposure.js";
 
 const dump = "InstLatx64 CPUID dumps of E5-2660 v3, 2699 v3 and E7-4669 v3";
@@ -36,7 +36,8 @@ export const haswellEp: Family = {
       source:
         "RevAnC (vusec) for 4 PDPTE entries; 32 PDE entries recalled from van Schaik et al.; the PML4E cache is left out, its size is not known",
     },
-    source: `${dump}: ITLB 64/8 a thread and 8 for 2 MiB, DTLB 64/4, 32/4, 4/4, STLB 1024/8 for 4 KiB and 2 MiB`,
+    mixedSizes: "machine-check",
+    source: `${dump}: ITLB 64/8 a thread and 8 for 2 MiB, DTLB 64/4, 32/4, 4/4, STLB 1024/8 for 4 KiB and 2 MiB; ${MIXED_SIZES_SOURCE}`,
   },
   costs: outOfOrderCosts({ core: "Haswell", width: 4, queue: 56, reorder: 192, ipi: [2500, 1000, 5000] }),
   physicalBits: 46,

@@ -1,5 +1,5 @@
 /** Skylake-SP and Cascade Lake-SP (first and second Xeon Scalable): caches, TLBs and cycle account of one core. */
-import type { Family } from "./family.js";
+import { type Family, MIXED_SIZES_SOURCE } from "./family.js";
 import { outOfOrderCosts } from "./exposure.js";
 
 const dump = "InstLatx64 CPUID dump of Xeon 8160; Cascade Lake reports the same";
@@ -37,7 +37,8 @@ export const skylakeServer: Family = {
       source:
         "recalled from van Schaik et al., as measured up to Kaby Lake; the PML4E cache is left out, its size is not known",
     },
-    source: `${dump}: ITLB 64/8 and 8, DTLB 64/4, 32/4, 4/4, STLB 1536/6 and 16 for 1 GiB (reverse-engineered as 12-way, Gras et al. 2018)`,
+    mixedSizes: "machine-check",
+    source: `${dump}: ITLB 64/8 and 8, DTLB 64/4, 32/4, 4/4, STLB 1536/6 and 16 for 1 GiB (reverse-engineered as 12-way, Gras et al. 2018); ${MIXED_SIZES_SOURCE}`,
   },
   costs: outOfOrderCosts({ core: "Skylake-SP", width: 4, queue: 64, reorder: 224, ipi: [2500, 1000, 5000] }),
   physicalBits: 46,

@@ -45,6 +45,7 @@ test("nodes, sockets, cores and single caches of the series' machine, and the ba
   expect(read.sources.join("\n")).toMatch(/assumed, as e5-2690v3-2s, the nearest to Intel family 6 model 63: /);
   expect(read.l2.cycles.source).toMatch(/^assumed, as e5-2690v3-2s: /);
   expect(read.l2.cycles.provisional).toBe(true);
+  expect(read.translation.mixedSizes).toBe("machine-check");
 });
 
 test("the JSON of lscpu -J says the same, flat or nested, with the colon or without", () => {
