@@ -12,6 +12,7 @@ import * as shift from "./shift.js";
 import * as stack from "./stack.js";
 import * as text from "./string.js";
 import { Slot } from "./context.js";
+import * as division from "./division.js";
 import { STOPPED, type Handler, type Instruction } from "./instruction.js";
 import { effectiveAddress } from "./memory.js";
 import { get, pick, put, runLoad, runModify, runStore, slotFor, type Sized } from "./operand.js";
@@ -440,8 +441,8 @@ export const general = new Map<number, Lowering>([
   [Mnemonic.Rorx, three(shift.rorx)],
   [Mnemonic.Mul, sourceOnly(multiply.mul)],
   [Mnemonic.Imul, lowerImul],
-  [Mnemonic.Div, sourceOnly(multiply.div)],
-  [Mnemonic.Idiv, sourceOnly(multiply.idiv)],
+  [Mnemonic.Div, sourceOnly(division.div)],
+  [Mnemonic.Idiv, sourceOnly(division.idiv)],
   [Mnemonic.Mulx, three(multiply.mulx)],
   [Mnemonic.Bt, testBit(bits.BitChange.None)],
   [Mnemonic.Bts, testBit(bits.BitChange.Set)],

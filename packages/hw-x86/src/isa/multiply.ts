@@ -1,18 +1,15 @@
 /**
- * Multiplication and division. 64 x 64 to 128 bits is done on 16- and 32-bit pieces (exact in doubles); only a division
- * whose operands exceed 2^53 goes through bigint. Source: SDM vol. 2, "MUL", "IMUL", "MULX", "DIV", "IDIV".
+ * Multiplication: 64 x 64 to 128 bits is done on 16- and 32-bit pieces (exact in doubles). Source: SDM vol. 2, "MUL",
+ * "IMUL", "MULX".
  */
 import { Slot, type Context } from "./context.js";
 import { setCarryOverflow, setResult, setResult64 } from "./flags.js";
-import type { Handler, Instruction } from "./instruction.js";
+import type { Instruction } from "./instruction.js";
 import { get, put, source, type Sized } from "./operand.js";
-import { faultStatus } from "./port.js";
 
 const AX = 0;
-const AH = 1;
 const DX16 = 8;
 const TWO32 = 4294967296;
-const divideError = faultStatus(0);
 
 /** High 32 bits of the unsigned product of two words, as a signed word. */
 export function highProduct(a: number, b: number): number {
@@ -26,9 +23,10 @@ export function highProduct(a: number, b: number): number {
 }
 
 /** The 128-bit product of two pairs, by word; unsigned. Filled in place so that nothing is allocated. */
-const product = new Int32Array(4);
+export const product = new Int32Array(4);
 
-function multiplyPairs(aLo: number, aHi: number, bLo: number, bHi: number): void {
+/** Fills {@link product}. */
+export function multiplyPairs(aLo: number, aHi: number, bLo: number, bHi: number): void {
   const crossLow = (Math.imul(aLo, bHi) >>> 0) + (Math.imul(aHi, bLo) >>> 0) + (highProduct(aLo, bLo) >>> 0);
   const upper =
     (highProduct(aLo, bHi) >>> 0) +
@@ -42,7 +40,7 @@ function multiplyPairs(aLo: number, aHi: number, bLo: number, bHi: number): void
 }
 
 /** As {@link multiplyPairs}, signed: a negative factor takes the other one off the upper half. */
-function multiplySigned(aLo: number, aHi: number, bLo: number, bHi: number): void {
+export function multiplySigned(aLo: number, aHi: number, bLo: number, bHi: number): void {
   multiplyPairs(aLo, aHi, bLo, bHi);
   if (aHi < 0) takeOff(bLo, bHi);
   if (bHi < 0) takeOff(aLo, aHi);
@@ -70,7 +68,7 @@ function multiplied64(c: Context, over: boolean): number {
 }
 
 /** Whether the signed product does not fit its low half. */
-const exceeds = (): boolean => {
+export const exceeds = (): boolean => {
   const sign = product[1]! >> 31;
   return product[2] !== sign || product[3] !== sign;
 };
@@ -174,85 +172,3 @@ export const mulx: Sized = {
     return 0;
   },
 };
-
-/** DIV of 1, 2 or 4 bytes. Flags are undefined; they stay. */
-const divideNarrow: Handler = (c, i) => {
-  const b = get(c, i.size, i.src) >>> 0;
-  if (b === 0) return divideError;
-  const limit = i.size === 4 ? TWO32 : 1 << (32 - i.shift);
-  const high = i.size === 1 ? c.u8[AH]! : get(c, i.size, i.size === 2 ? DX16 : Slot.Rdx) >>> 0;
-  if (high >= b) return divideError;
-  if (i.size === 4 && high >= 1 << 21) return divideBig(c, i, false);
-  const a = high * limit + (get(c, i.size, AX) >>> 0);
-  const rest = a % b;
-  return divided(c, i, (a - rest) / b, rest);
-};
-
-const signedDivideNarrow: Handler = (c, i) => {
-  const b = (get(c, i.size, i.src) << i.shift) >> i.shift;
-  if (b === 0) return divideError;
-  if (i.size === 4 && Math.abs(c.s[Slot.Rdx]!) >= 1 << 20) return divideBig(c, i, true);
-  const a =
-    i.size === 1
-      ? (c.u16[AX]! << 16) >> 16
-      : i.size === 2
-        ? (c.u16[DX16]! << 16) | c.u16[AX]!
-        : c.s[Slot.Rdx]! * TWO32 + (c.s[Slot.Rax]! >>> 0);
-  const rest = a % b;
-  const quotient = (a - rest) / b;
-  const half = 2 ** (31 - i.shift);
-  if (quotient >= half || quotient < -half) return divideError;
-  return divided(c, i, quotient, rest);
-};
-
-function divided(c: Context, i: Instruction, quotient: number, rest: number): number {
-  if (i.size === 1) {
-    c.u8[AX] = quotient;
-    c.u8[AH] = rest;
-  } else {
-    put(c, i.size, AX, quotient | 0);
-    put(c, i.size, i.size === 2 ? DX16 : Slot.Rdx, rest | 0);
-  }
-  return 0;
-}
-
-/** Any 4 or 8 byte division, exactly. */
-function divideBig(c: Context, i: Instruction, signed: boolean): number {
-  const bits = i.size * 8;
-  const part = (slot: number): bigint => BigInt.asUintN(bits, c.get(slot));
-  const joined = (part(Slot.Rdx) << BigInt(bits)) | part(Slot.Rax);
-  const a = signed ? BigInt.asIntN(2 * bits, joined) : joined;
-  const b = signed ? BigInt.asIntN(bits, c.get(i.src)) : part(i.src);
-  if (b === 0n) return divideError;
-  const quotient = a / b;
-  if ((signed ? BigInt.asIntN(bits, quotient) : BigInt.asUintN(bits, quotient)) !== quotient) return divideError;
-  c.set(Slot.Rax, BigInt.asUintN(bits, quotient));
-  c.set(Slot.Rdx, BigInt.asUintN(bits, a - quotient * b));
-  return 0;
-}
-
-/**
- * Unsigned division of the double-width accumulator by `src`: quotient and rest, or #DE. Flags are undefined; they
- * stay.
- */
-export const div: Sized = {
-  narrow: divideNarrow,
-  quad: (c, i) => {
-    const s = c.s;
-    const aHi = s[Slot.Rax + 1]! >>> 0,
-      bHi = s[i.src + 1]! >>> 0;
-    if ((s[Slot.Rdx]! | s[Slot.Rdx + 1]!) !== 0 || aHi >= 1 << 21 || bHi >= 1 << 21) return divideBig(c, i, false);
-    const a = aHi * TWO32 + (s[Slot.Rax]! >>> 0);
-    const b = bHi * TWO32 + (s[i.src]! >>> 0);
-    if (b === 0) return divideError;
-    const rest = a % b;
-    const quotient = (a - rest) / b;
-    s[Slot.Rax] = quotient | 0;
-    s[Slot.Rax + 1] = quotient / TWO32;
-    s[Slot.Rdx] = rest | 0;
-    s[Slot.Rdx + 1] = rest / TWO32;
-    return 0;
-  },
-};
-/** Signed, truncating; otherwise as {@link div}. */
-export const idiv: Sized = { narrow: signedDivideNarrow, quad: (c, i) => divideBig(c, i, true) };

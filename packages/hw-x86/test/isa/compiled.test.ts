@@ -98,6 +98,21 @@ describe("random loops", () => {
     fc.tuple(low, low).map(([a, b]) => [0x48, 0x0f, 0xaf, 0xc0 | (a << 3) | b]),
     fc.tuple(rex, low, low, byte).map(([prefix, a, b, value]) => [prefix, 0x6b, 0xc0 | (a << 3) | b, value]),
     fc.tuple(fc.constantFrom(0x50, 0x58), low).map(([op, r]) => [op + r]),
+    // SHLD and SHRD, by an immediate and by CL.
+    fc
+      .tuple(rex, fc.constantFrom(0xa4, 0xa5, 0xac, 0xad), low, low, byte)
+      .map(([prefix, op, a, b, n]) => [prefix & ~5, 0x0f, op, 0xc0 | (a << 3) | b, ...((op & 1) === 0 ? [n] : [])]),
+    // MUL and IMUL of double width.
+    fc
+      .tuple(rex, fc.constantFrom(4, 5), low)
+      .map(([prefix, op, r]) => [prefix & ~5, prefix === 0x40 ? 0xf6 : 0xf7, 0xc0 | (op << 3) | r]),
+    // DIV and IDIV by RCX or by what RBX points to, of a dividend that mostly fits.
+    fc
+      .tuple(fc.constantFrom(0x48, 0x40), fc.constantFrom([0x31, 0xd2], [0x99], [0x83, 0xe2, 0x7f]), fc.boolean(), byte)
+      .map(([prefix, extend, held, near_]) => [
+        ...[0x83, 0xc9, 1, prefix, ...extend],
+        ...[prefix, 0xf7, ...(held ? [0xf1 | ((near_ & 1) << 3)] : [0x73 | ((near_ & 1) << 3), near_ & 0x78])],
+      ]),
     // A branch over one instruction.
     fc.tuple(fc.nat(15), low).map(([cc, r]) => [0x70 + cc, 3, 0x48, 0xff, 0xc0 | r]),
     fc.constantFrom(
@@ -211,6 +226,27 @@ const PROGRAMS: Readonly<Record<string, string>> = {
     on: dec ecx; jnz again
       hlt
     fault: inc r12; mov r8, 7; iretq`,
+  "divisions of all widths, some that do not fit": `
+      mov ecx, 40; movabs rbx, ${KERNEL_DATA_AT + 0x100n}; movabs r8, 0x8123456789abcdef; mov r9, r8
+    again: lea rdx, [rcx-5]; mov rax, r9; mov [rbx+8], r8; div qword ptr [rbx+8]; add r10, rax; xor r11, rdx
+      lea rax, [rcx-20]; cqo; sub rdx, 3; idiv r8; add r10, rax; xor r11, rdx
+      mov eax, r9d; mov edx, ecx; sub edx, 30; mov esi, 3; div esi; add r10, rax; xor r11, rdx
+      mov eax, r10d; cdq; lea esi, [rcx-9]; mov [rbx], esi; idiv dword ptr [rbx]; add r10, rax; xor r11, rdx
+      ror r8, cl; rol r9, 7; dec ecx; jnz again
+      hlt
+    fault: inc r12; mov rsi, [rsp]; movzx edi, byte ptr [rsi]
+      and edi, 0xf0; cmp edi, 0x40; jne on; inc rsi
+    on: cmp byte ptr [rsi+1], 0x80; jae two; inc rsi; cmp byte ptr [rsi], 0x40; jb two; inc rsi
+    two: add rsi, 2; mov [rsp], rsi; mov edx, 7; iretq`,
+  "shifts by CL, by nothing now and then": `
+      mov ecx, 66; movabs rbx, ${KERNEL_DATA_AT + 0x200n}; movabs r8, 0x8123456789abcdef
+    again: mov rax, r8; cmp rax, rcx; shl rax, cl; adc r9, rax; mov rax, r8; shr rax, cl; adc r9, rax
+      mov rax, r8; sar rax, cl; sbb r9, rax; mov eax, r8d; shl eax, cl; adc r9, rax; sub eax, 5; shr eax, cl; setz dl
+      add r9, rdx; mov eax, r8d; sar eax, cl; adc r9, rax; mov [rbx], r9; rol qword ptr [rbx], cl; adc r9, 0
+      ror dword ptr [rbx], cl; adc r9, [rbx]; shld r8, r9, cl; seto dl; add r8, rdx; shrd r9, r8, cl; adc r8, 1
+      shld eax, ecx, cl; adc r9, rax; shrd [rbx], eax, cl; sets dl; add r9, [rbx]; cmp ecx, 33; ror r8, cl; pushfq
+      pop rsi; add r9, rsi; dec ecx; cmp ecx, 31; jne again
+      hlt`,
 };
 
 describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
@@ -265,6 +301,16 @@ describe.skipIf(reason !== undefined).each(grounds)("on %s", (_name, make) => {
     each.ground.write(FRAME.kernelCode, 3, Uint8Array.of(0xcc));
     expect(each.cpu.run(300)).toBe("stopped");
     expect(each.cpu.rip).toBe(KERNEL_CODE + 3n);
+  });
+
+  test("what does nothing does not keep a loop from being compiled", () => {
+    const each = bench(
+      "again: endbr64; add eax, 1; nop dword ptr [rax+rax*1+0]; lfence; prefetcht0 [rbx]; jmp again",
+      SOON,
+    );
+    each.cpu.run(600);
+    expect(each.cpu.register(0)).toBe(100n);
+    expect(each.cpu.executedCompiled).toBeGreaterThan(500);
   });
 
   test("a page written beside its code is not decoded again", () => {

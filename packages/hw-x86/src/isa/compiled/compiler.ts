@@ -9,9 +9,10 @@
  */
 import type { Block, CompiledCode, CompiledFunction } from "../block.js";
 import type { Context } from "../context.js";
+import { divide, divideSigned, divideSignedWord, divideWord, result } from "../division.js";
 import type { Instruction } from "../instruction.js";
 import { faulted, load, store } from "../memory.js";
-import { exceedsPair, highProduct } from "../multiply.js";
+import { exceedsPair, highProduct, multiplyPairs, multiplySigned, product } from "../multiply.js";
 import type { CpuPort } from "../port.js";
 import { stackFault } from "../stack.js";
 import { RegionWriter } from "./region-writer.js";
@@ -26,7 +27,13 @@ const MOST_INSTRUCTIONS = 128;
 const LONGEST_TEXT = 45_000;
 
 /** What compiled code calls. */
-const HELPERS = { load, store, faulted, stackFault, highProduct, exceedsPair };
+const HELPERS = {
+  ...{ load, store, faulted, stackFault },
+  ...{ highProduct, exceedsPair, multiplyPairs, multiplySigned, product },
+  ...{ divide, divideSigned, divideWord, divideSignedWord, result },
+};
+/** Their names, as the text has them. */
+const NAMES = Object.keys(HELPERS).join(",");
 type Maker = (
   c: Context,
   port: CpuPort,
@@ -52,7 +59,7 @@ export function canCompile(): boolean {
  * The text as a function: the one place where text becomes code. It is made of numbers and words of these files only.
  */
 function build(body: string): Maker {
-  return new Function("c", "P", "I", "helpers", "R", body) as Maker;
+  return new Function("c", "P", "I", "helpers", "R", `"use strict";const {${NAMES}}=helpers;${body}`) as Maker;
 }
 
 /**

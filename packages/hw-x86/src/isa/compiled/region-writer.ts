@@ -52,7 +52,6 @@ export class RegionWriter {
     );
     const handlers = [...this.called].map((number) => `i${number}=I[${number}],`).join("");
     return (
-      `"use strict";const {load,store,faulted,stackFault,highProduct,exceedsPair}=helpers;` +
       `const ${handlers}s=c.s,rt=c.readTags,wt=c.writeTags,rb=c.readBases,wb=c.writeBases,ws=c.writeSlots,` +
       `F=${this.region.frame},CS=${this.region.firstWord},CN=${this.region.words};return function compiled(budget,entry){${inner}};`
     );

@@ -1,14 +1,15 @@
-/** Shifts and rotates by an immediate, products of two operands, and byte swaps, as text; see translations.ts. */
+/** Shifts and rotates, products of two operands, and byte swaps, as text; see translations.ts. */
 import * as bits from "../bits.js";
 import type { Instruction } from "../instruction.js";
 import * as multiply from "../multiply.js";
 import type { Sized } from "../operand.js";
 import * as shift from "../shift.js";
 import type { CodeText, Halves } from "./code-text.js";
+import { countTranslations, shiftByCount } from "./count-translations.js";
 import { carryWord, type FlagWords } from "./flag-words.js";
 import { flagsOf, flagsOfPair, simple, sized, type Translations } from "./translation.js";
 
-const table: Translations = new Map();
+const table: Translations = new Map(countTranslations);
 export { table as shiftTranslations };
 
 /** Flags of a shift that moved something: AF is clear. @param apart CF xor OF */
@@ -26,12 +27,19 @@ const rightLo = (a: Halves, n: number): string =>
   n === 0 ? a.lo : n < 32 ? `(${a.lo}>>>${n})|(${a.hi}<<${32 - n})` : n === 32 ? a.hi : `(${a.hi}>>>${n - 32})|0`;
 const rightHi = (hi: string, n: number): string => (n === 0 ? hi : n < 32 ? `(${hi}>>>${n})|0` : "0");
 
-/** A shift by an immediate; by CL it is its handler's. @param signed the operand is sign-extended first */
+/**
+ * A shift by an immediate, or by CL where {@link shiftByCount} has it.
+ * @param signed the operand is sign-extended first
+ */
 function shifts(of: Sized, narrow: Shift, quad: ShiftPair, { signed = false, rotates = false } = {}): void {
   sized(
     table,
     of,
     (text, i) => {
+      if (!i.imm) {
+        shiftByCount(text, i, of);
+        return;
+      }
       const n = i.immLo & 31;
       if (n === 0) {
         if (i.size === 4) text.setNarrow(4, i.dst, text.narrow(4, i.dst));
@@ -47,6 +55,10 @@ function shifts(of: Sized, narrow: Shift, quad: ShiftPair, { signed = false, rot
       text.flags = shiftedFlags(simple(flags), text.keep("c", carry.replaceAll("$r", r)), `(${apart(r)})`);
     },
     (text, i) => {
+      if (!i.imm) {
+        shiftByCount(text, i, of);
+        return;
+      }
       const n = i.immLo & 63;
       if (n === 0) return;
       const a = text.keepPair(text.pair(i.dst));

@@ -4,6 +4,7 @@
  */
 import * as alu from "../alu.js";
 import * as move from "../move.js";
+import * as system from "../system.js";
 import type { Instruction } from "../instruction.js";
 import type { Sized } from "../operand.js";
 import { Slot } from "../context.js";
@@ -153,6 +154,8 @@ sized(
   },
 );
 
+// NOP, ENDBR64, fences and prefetches: compilers put the first two in loops and before functions.
+table.set(system.nothing, () => undefined);
 sized(
   table,
   move.mov,

@@ -7,6 +7,7 @@ import * as move from "../move.js";
 import { runLoad, runModify, runStore } from "../operand.js";
 import { Access } from "../port.js";
 import * as stack from "../stack.js";
+import { isTooNarrow } from "./count-translations.js";
 import { isTransfer } from "./region.js";
 import { translations } from "./translations.js";
 
@@ -75,7 +76,7 @@ export function wayOf(i: Instruction): Way {
     i.run === runStore ||
     STORES.has(i.run) ||
     OWN_LOADS.has(i.run);
-  if (ownStack || (translations.has(i.op) && shaped && !locked && !byCount)) return "text";
+  if (ownStack || (translations.has(i.op) && shaped && !locked && !isTooNarrow(i, byCount))) return "text";
   return byHandler().has(i.mnemonic) && i.op !== unmodelled && i.repeat === 0 ? "handler" : "none";
 }
 /** Whether all of a block can be in a function. */
