@@ -218,8 +218,8 @@ const SEGMENTS: readonly number[] = [0, 1, 600];
 
 const plain = (each: Given): Operation => each;
 
-/** What comes at a point of an operation. */
-type Meeting = (during: Operation, point: number) => Operation;
+/** What comes at a point of an operation, from 1. */
+export type Meeting = (during: Operation, point: number) => Operation;
 const readerOn =
   (cpu: number) =>
   (page: number): Meeting =>
@@ -241,7 +241,7 @@ const meets =
     ({ op: "met-within", during, point, second: plain(second) }) as Operation;
 
 /** What is there, what is taken apart into its points, asked for on CPU 0 and about process 0, and what comes then. */
-interface Scene {
+export interface Scene {
   readonly setup: readonly Given[];
   readonly firsts: readonly Given[];
   readonly meetings: readonly Meeting[];
@@ -374,6 +374,19 @@ export const LATE_PAIRS = pairsOf(LATE_SCENES);
  * @param hear is told again and again which part of them is done, from 0 to 1
  */
 export function exploreSchedules(kernel: KernelSource, stride = 1, hear?: (done: number) => void): ScheduleReport {
+  return exploreScenes(kernel, (late) => [...SCENES, ...(late ? LATE_SCENES : [])], stride, hear);
+}
+
+/**
+ * As {@link exploreSchedules}, scenes of the caller's.
+ * @param scenesOn those to explore, by whether memory of node 2 comes later
+ */
+export function exploreScenes(
+  kernel: KernelSource,
+  scenesOn: (late: boolean) => readonly Scene[],
+  stride = 1,
+  hear?: (done: number) => void,
+): ScheduleReport {
   const broken: BrokenSchedule[] = [];
   let pairs = 0;
   let schedules = 0;
@@ -408,9 +421,9 @@ export function exploreSchedules(kernel: KernelSource, stride = 1, hear?: (done:
       return false;
     }
   };
-  const late = system.parts.options.offlineMemory?.includes(2) ?? false;
-  const all = late ? PAIRS + LATE_PAIRS : PAIRS;
-  for (const { setup: before, firsts, meetings } of [...SCENES, ...(late ? LATE_SCENES : [])]) {
+  const scenes = scenesOn(system.parts.options.offlineMemory?.includes(2) ?? false);
+  const all = pairsOf(scenes);
+  for (const { setup: before, firsts, meetings } of scenes) {
     for (const first of firsts) {
       const [setup, during] = [before.map(plain), plain(first)];
       let points: number;
