@@ -6,7 +6,6 @@
  * about a PCID, or a walk enters something. The first two are counted for the kernel as a whole, and then every CPU is
  * looked at; the third by each core. Most operations are accesses that hit, and cost a few comparisons a CPU.
  */
-import type { CpuId } from "@kreplica/hw-x86";
 import { CachedReader, type Finding } from "@kreplica/invariants";
 import type { BootParts } from "@kreplica/kernel";
 import { CheckFailure } from "./check-failure.js";
@@ -14,8 +13,8 @@ import { CheckFailure } from "./check-failure.js";
 /** Of one kernel. */
 export class CachedWatch {
   private readonly reader: CachedReader;
-  /** Of each CPU alone. */
-  private readonly own = new Map<CpuId, number>();
+  /** Of each CPU alone, by its number. */
+  private readonly own: number[] = [];
   /** Of the kernel as a whole, when CPUs were looked at last. */
   private readonly seen = { stores: -1, shootdowns: -1, online: -1, writes: -1, userShootdowns: -1 };
   private known: readonly Finding[] = [];
@@ -51,8 +50,8 @@ export class CachedWatch {
     for (const cpu of cpus.online) {
       // A CPU that is not lazy any more answers for what it missed.
       const own = machine.cpu(cpu).cached.fills * 2 + (switcher.isLazy(cpu) ? 1 : 0);
-      if (!all && this.own.get(cpu) === own) continue;
-      this.own.set(cpu, own);
+      if (!all && this.own[cpu] === own) continue;
+      this.own[cpu] = own;
       this.looks++;
       this.reader.look(cpu, this.report);
     }

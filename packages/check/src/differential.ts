@@ -7,7 +7,7 @@
  * memory by itself, the run is compared no further and counted in `parted`.
  */
 import { kernelFrom, type KernelSource } from "@kreplica/kernel";
-import { addressOfFrame, slotRange, walkRange } from "@kreplica/hw-x86";
+import { addressOfFrame, leafFrame, slotRange, walkRange } from "@kreplica/hw-x86";
 import { singleCopy } from "@kreplica/mm-core";
 import { AllocationRecord } from "./allocation-record.js";
 import { CheckFailure } from "./check-failure.js";
@@ -131,7 +131,7 @@ export class Differential {
     walkRange(entries.memory, process.space.pgd(process.space.pgdNodes[0]!), layout.levels, user, {
       leaf: (address, level, lo, hi) => {
         const page = address >> 12n;
-        const frame = process.space.lookup(address)!.frame;
+        const frame = leafFrame(lo, hi, level);
         // A reader that came in the middle of an operation leaves its mark at a moment that the policy decides.
         const raced = level === 1 ? probed.has(page) : [...probed].some((each) => each >> 9n === page >> 9n);
         const flags = lo & (raced ? SEEN : SEEN | ACCESSED_DIRTY);

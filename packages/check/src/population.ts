@@ -2,12 +2,11 @@
  * The processes of a kernel under check, each with the model of what it may see; and what a user's access comes to,
  * against that model.
  */
-import { addressOfFrame, type Frame, PAGE, type PageRange, slotRange, walkRange } from "@kreplica/hw-x86/api";
+import { type Frame, fromHalves, leafFrame, PAGE, type PageRange, slotRange, walkRange } from "@kreplica/hw-x86/api";
 import type { CpuId } from "@kreplica/hw-x86";
 import type { BootParts } from "@kreplica/kernel";
 import {
   type AccessKind,
-  frameAt,
   LDT_PAGES,
   LDT_SLOT,
   ldtAddress,
@@ -24,6 +23,9 @@ import { ModelFile, pageNumber, type UserModel, WORD_BYTES, WORDS } from "./user
 
 /** Steps between two walks through all pages of a process. */
 const PAGES_EVERY = 25;
+
+/** Of each page of an LDT. */
+const COMPARED_DESCRIPTORS = [0, 1, 510, 511];
 
 /** Files there are, and pages each has when a run begins. */
 export const FILES = 2;
@@ -172,37 +174,39 @@ export class Population {
   private compareDescriptors({ id, space, ldt }: Process, { descriptors }: UserModel): void {
     const { entries, layout, machine } = this.parts;
     const pages = descriptors.size === 0 ? 0 : Math.floor(Math.max(...descriptors.keys()) / 512) + 1;
-    const read = (frames: readonly Frame[], whose: string): void => {
+    const read = (frames: readonly Frame[], whose: () => string): void => {
       if (frames.length !== pages)
         throw new CheckFailure(
           "F7",
-          `the LDT of process ${id}, ${whose}, has ${frames.length} pages, and should have ${pages}`,
+          `the LDT of process ${id}, ${whose()}, has ${frames.length} pages, and should have ${pages}`,
         );
       frames.forEach((frame, page) => {
-        for (const entry of [0, 1, 510, 511].map((each) => page * 512 + each)) {
-          const found = machine.memory.read64(addressOfFrame(frame) + BigInt((entry % 512) * 8));
-          if (found !== (descriptors.get(entry) ?? 0n))
-            throw new CheckFailure(
-              "F7",
-              `entry ${entry} of the LDT of process ${id}, ${whose}, is 0x${found.toString(16)}, was set to 0x${(descriptors.get(entry) ?? 0n).toString(16)}`,
-            );
+        for (const within of COMPARED_DESCRIPTORS) {
+          const entry = page * 512 + within;
+          const wanted = descriptors.get(entry) ?? 0n;
+          const lo = machine.memory.read32(frame, within * 2);
+          const hi = machine.memory.read32(frame, within * 2 + 1);
+          if ((lo === 0 && hi === 0 && wanted === 0n) || fromHalves(lo, hi) === wanted) continue;
+          throw new CheckFailure(
+            "F7",
+            `entry ${entry} of the LDT of process ${id}, ${whose()}, is 0x${fromHalves(lo, hi).toString(16)}, was set to 0x${wanted.toString(16)}`,
+          );
         }
       });
     };
-    read(ldt?.frames ?? [], "in memory");
+    read(ldt?.frames ?? [], () => "in memory");
     if (!layout.pti) return;
-    const start = ldtAddress(layout.levels, 0);
+    const places = { start: ldtAddress(layout.levels, 0), pages: 2 * LDT_PAGES };
     for (const node of space.pgdNodes) {
       for (const half of [0, 1]) {
         const root = space.pgd(node) + half;
         const mapped: Frame[] = [];
         // Nothing in the slot maps nothing at either place.
-        const pages = entries.low(root, LDT_SLOT) === 0 ? 0 : 2 * LDT_PAGES;
-        for (let page = 0; page < pages; page++) {
-          const frame = frameAt(entries.memory, root, layout.levels, start + BigInt(page) * PAGE);
-          if (frame !== undefined) mapped.push(frame);
-        }
-        read(mapped, `in the ${half ? "user" : "kernel"} half on node ${node}`);
+        if (entries.low(root, LDT_SLOT) !== 0)
+          walkRange(entries.memory, root, layout.levels, places, {
+            leaf: (_address, level, lo, hi) => void mapped.push(leafFrame(lo, hi, level)),
+          });
+        read(mapped, () => `in the ${half ? "user" : "kernel"} half on node ${node}`);
       }
     }
   }
@@ -243,12 +247,11 @@ export class Population {
 
   private comparePages(process: Process, model: UserModel): void {
     model.pages.forEach((wanted, page) => {
-      const address = BigInt(page) * PAGE;
-      const found = process.space.lookup(address);
+      const found = process.space.nextLeaf(page, page);
       const frame = found
         ? found.frame + (found.level === 2 ? page % 512 : 0)
         : wanted.of && !wanted.copied
-          ? this.cached(process, address)
+          ? this.cached(process, BigInt(page) * PAGE)
           : undefined;
       const values = model.read(page);
       for (let word = 0; word < WORDS; word++) {
@@ -287,7 +290,9 @@ export class Population {
 
   private compareLocked(process: Process): void {
     let locked = 0;
-    for (const vma of process.vmas.all()) if (vma.locked) locked += Number((vma.end - vma.start) >> 12n);
+    process.vmas.forEach((vma) => {
+      if (vma.locked) locked += Number((vma.end - vma.start) >> 12n);
+    });
     if (locked !== process.locked)
       throw new CheckFailure("F8", `process ${process.id} counts ${process.locked} locked pages, its areas ${locked}`);
   }

@@ -28,7 +28,9 @@ export class TableWatch {
   private lastDirty: AddressSpace | undefined;
   private readonly tables = new Set<Frame>();
   /** Space of each PGD page, user halves included. */
-  private readonly owners = new Map<Frame, AddressSpace>();
+  private owners = new Map<Frame, AddressSpace>();
+  /** Empty: what {@link owners} is made anew in. */
+  private before = new Map<Frame, AddressSpace>();
   /** User slots of PGDs that ever held something: few, and all others are empty since the page was cleared. */
   private readonly slots = new Set<number>();
   /** The table stored to last, and what is known of it; NONE when it may have changed. */
@@ -210,18 +212,21 @@ export class TableWatch {
     }
     // Most tables that come and go are lower ones.
     if (!changed && pages === this.owners.size) return;
-    const known = new Set(this.owners.keys());
-    this.owners.clear();
+    const known = this.owners;
+    const owners = this.before;
     this.last = NONE;
     for (const space of this.parts.spaces.all) {
       for (const node of space.pgdNodes) {
         const pgd = space.pgd(node);
         for (let page = pgd; page < pgd + PGD_PAGES; page++) {
-          this.owners.set(page, space);
+          owners.set(page, space);
           if (!known.has(page)) this.noteSlots(page);
         }
       }
     }
+    known.clear();
+    this.before = known;
+    this.owners = owners;
   }
 
   /** What was stored before anyone knew the page is a PGD. */

@@ -45,10 +45,13 @@ export interface CachedTranslations {
 
 /** {@link CachedTranslations} of one thread of a core. */
 export class ThreadTranslations implements CachedTranslations {
-  /** By PCID: what was loaded last. */
-  private readonly roots = new Map<number, Frame>();
-  /** By PCID: what was loaded before that, its entries kept. */
-  private readonly kept = new Map<number, Frame>();
+  /** PCIDs in the order in which they were first loaded: a dozen at most, where a kernel has as few as Linux. */
+  private readonly pcids: number[] = [];
+  /** By place of the PCID: what was loaded last. */
+  private readonly roots: Frame[] = [];
+  /** By place of the PCID: what was loaded before that, its entries kept. */
+  private readonly kept: Frame[] = [];
+  private visiting: Visiting | undefined;
 
   /** @param core whose TLBs are others after its first access @param thread in its place of a TLB tag */
   constructor(
@@ -60,36 +63,68 @@ export class ThreadTranslations implements CachedTranslations {
     return this.core.tlbs.fills;
   }
   rootOf(pcid: number): Frame {
-    return this.roots.get(pcid) ?? NONE;
+    const at = this.placeOf(pcid);
+    return at < 0 ? NONE : this.roots[at]!;
   }
   keptFrom(pcid: number): Frame {
-    return this.kept.get(pcid) ?? NONE;
+    const at = this.placeOf(pcid);
+    return at < 0 ? NONE : this.kept[at]!;
+  }
+
+  private placeOf(pcid: number): number {
+    const { pcids } = this;
+    for (let at = 0; at < pcids.length; at++) if (pcids[at] === pcid) return at;
+    return -1;
   }
 
   /** CR3 was written. @param keep with what is cached under the PCID kept */
   loaded(pcid: number, root: Frame, keep: boolean): void {
-    const known = keep ? this.roots.get(pcid) : undefined;
+    const at = this.placeOf(pcid);
+    if (at < 0) {
+      this.pcids.push(pcid);
+      this.roots.push(root);
+      this.kept.push(NONE);
+      return;
+    }
+    const known = keep ? this.roots[at]! : NONE;
     if (known === root) return;
-    if (known !== undefined && !this.kept.has(pcid)) this.kept.set(pcid, known);
-    this.roots.set(pcid, root);
+    if (known !== NONE && this.kept[at] === NONE) this.kept[at] = known;
+    this.roots[at] = root;
   }
 
   /** Entries of a PCID are gone, or of all of them. @param loaded PCID that CR3 names, under which all goes on */
   forgot(pcid: number | undefined, loaded: number): void {
-    const root = this.roots.get(loaded);
-    if (pcid === undefined) {
-      this.roots.clear();
-      this.kept.clear();
-    } else {
-      this.roots.delete(pcid);
-      this.kept.delete(pcid);
+    const { pcids, roots, kept } = this;
+    for (let at = 0; at < pcids.length; at++) {
+      if (pcid !== undefined && pcids[at] !== pcid) continue;
+      if (pcids[at] !== loaded) roots[at] = NONE;
+      kept[at] = NONE;
     }
-    if (root !== undefined) this.roots.set(loaded, root);
   }
 
   forEach(visit: (entry: CachedEntry) => void): void {
-    const { thread } = this;
-    const entry = {
+    this.visiting ??= visiting(this.thread);
+    const { tell, entry } = this.visiting;
+    this.visiting.visit = visit;
+    const { tlbs } = this.core;
+    entry.structure = false;
+    tlbs.forEach(tell);
+    entry.structure = true;
+    tlbs.structures.forEach(tell);
+  }
+}
+
+/** What a look at a thread's entries takes: made once for all looks. */
+interface Visiting {
+  visit: (entry: CachedEntry) => void;
+  readonly entry: { -readonly [Field in keyof CachedEntry]: CachedEntry[Field] };
+  readonly tell: (level: number, page: number, tag: number, frame: number, denials: number) => void;
+}
+
+function visiting(thread: number): Visiting {
+  const made: Visiting = {
+    visit: () => undefined,
+    entry: {
       page: 0,
       pageHigh: 0,
       structure: false,
@@ -102,8 +137,8 @@ export class ThreadTranslations implements CachedTranslations {
       executable: false,
       dirty: false,
       encrypted: true,
-    };
-    const each = (level: number, page: number, tag: number, frame: number, denials: number): void => {
+    },
+    tell(level, page, tag, frame, denials) {
       if ((tag & Tag.Thread) !== thread) return;
       entry.level = level;
       entry.page = page >>> 0;
@@ -116,10 +151,9 @@ export class ThreadTranslations implements CachedTranslations {
       entry.executable = (denials & Denial.NoExecute) === 0;
       entry.dirty = (denials & Denial.NotDirty) === 0;
       entry.encrypted = (denials & Denial.NotEncrypted) === 0;
-      visit(entry);
-    };
-    this.core.tlbs.forEach(each);
-    entry.structure = true;
-    this.core.tlbs.structures.forEach(each);
-  }
+      made.visit(entry);
+    },
+  };
+  const { entry } = made;
+  return made;
 }

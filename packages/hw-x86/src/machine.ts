@@ -39,11 +39,12 @@ export class MachineCounters extends CounterBank implements Counters {
 export class NumaMachine implements Machine {
   readonly nodes: readonly NodeId[];
   readonly cpuIds: readonly CpuId[];
-  private readonly cpuSpecs = new Map<CpuId, CpuSpec>();
+  /** By number, as threads: asked for at every turn. */
+  private readonly cpuSpecs: CpuSpec[] = [];
   private readonly nodeIndex = new Map<NodeId, number>();
   /** Number of each CPU among the threads of its core. */
   private readonly threadOf = new Map<CpuId, number>();
-  private readonly threads = new Map<CpuId, HardwareThread>();
+  private readonly threads: HardwareThread[] = [];
   private readonly cores = new Map<number, Core>();
   /** What cores have until their first access. */
   private emptyStore: CoreStore | undefined;
@@ -60,9 +61,9 @@ export class NumaMachine implements Machine {
     this.cpuIds = spec.cpus.map((cpu) => cpu.id).sort((a, b) => a - b);
     spec.nodes.forEach((node, index) => this.nodeIndex.set(node.id, index));
     const threadsOfCore = new Map<number, number>();
-    for (const cpu of spec.cpus) this.cpuSpecs.set(cpu.id, cpu);
+    for (const cpu of spec.cpus) this.cpuSpecs[cpu.id] = cpu;
     for (const id of this.cpuIds) {
-      const { core } = this.cpuSpecs.get(id)!;
+      const { core } = this.cpuSpecs[id]!;
       const thread = threadsOfCore.get(core) ?? 0;
       threadsOfCore.set(core, thread + 1);
       this.threadOf.set(id, thread);
@@ -76,9 +77,9 @@ export class NumaMachine implements Machine {
   }
 
   cpu(id: CpuId): HardwareThread {
-    const known = this.threads.get(id);
+    const known = this.threads[id];
     if (known) return known;
-    const where = this.cpuSpecs.get(id);
+    const where = this.cpuSpecs[id];
     if (!where)
       throw new RangeError(
         `CPU ${id} does not exist; ${this.spec.name} has ${this.cpuIds.length}, the last is ${this.cpuIds.at(-1)}`,
@@ -94,12 +95,12 @@ export class NumaMachine implements Machine {
       counters: this.counters.of(id),
       layout: this.counters.layout,
     });
-    this.threads.set(id, made);
+    this.threads[id] = made;
     return made;
   }
 
   nodeOfCpu(id: CpuId): NodeId {
-    const where = this.cpuSpecs.get(id);
+    const where = this.cpuSpecs[id];
     if (!where)
       throw new RangeError(
         `CPU ${id} does not exist; ${this.spec.name} has ${this.cpuIds.length}, the last is ${this.cpuIds.at(-1)}`,
@@ -148,7 +149,7 @@ export class NumaMachine implements Machine {
   /** The L3 domain of a CPU. */
   domainOf(id: CpuId): Domain {
     this.cpu(id);
-    return this.domainsById.get(this.cpuSpecs.get(id)!.l3)!;
+    return this.domainsById.get(this.cpuSpecs[id]!.l3)!;
   }
 
   /**
@@ -159,7 +160,7 @@ export class NumaMachine implements Machine {
     let bytes = 0;
     for (const core of this.cores.values()) bytes += core.hostBytes;
     for (const domain of this.domains) bytes += domain.hostBytes;
-    return bytes + this.threads.size * this.counters.layout.length * 8;
+    return bytes + this.threads.reduce((sum) => sum + this.counters.layout.length * 8, 0);
   }
 
   private coreOf(where: CpuSpec): Core {

@@ -9,14 +9,18 @@ import { hex } from "./addr.js";
 import { ThreadTranslations } from "./cached.js";
 import { Cr0, CR0_KEPT, Cr4, CR4_KEPT, Efer, EFER_KEPT } from "./control-bits.js";
 import type { Core } from "./core.js";
-import { cr3Frame, cr3Pcid } from "./cr3.js";
 import { MachineError } from "./errors.js";
+import { frameHighOf, NO_FRAME } from "./frame-number.js";
 import type { FetchedInstructions } from "./machine-api.js";
 import type { PhysMemory } from "./memory-api.js";
 import { Tag } from "./tlb.js";
 import type { PageWalker } from "./parts.js";
 import { Context, Denial, Thread } from "./literals.js";
 import { encryptionHigh } from "./pte.js";
+
+/** Where a value is taken apart: arithmetic with a bigint makes another one. The host is little endian. */
+const WRITTEN = new BigUint64Array(1);
+const HALVES = new Int32Array(WRITTEN.buffer);
 
 /**
  * Control registers of one hardware thread and what writing them invalidates.
@@ -46,7 +50,8 @@ export abstract class ThreadRegisters {
 
   private privilegeValue: 0 | 3 = 0;
   private cr0Value = 0;
-  private cr3Value = 0n;
+  /** Bit 63 and all: it is left out where the register is read. */
+  private cr3Written = 0n;
   /** Of it, told apart when it is written: what they mean is asked for at each change of privilege. */
   private cr3Root = 0;
   private cr3Context = 0;
@@ -69,11 +74,11 @@ export abstract class ThreadRegisters {
   /** A refused fetch says in its error code that it was one. */
   protected fetchReported = false;
 
-  /** Bits of CR3 between the widest physical address and bit 62: reserved, whatever CR4 says. */
-  private readonly cr3Reserved: bigint;
+  /** Bits of CR3 between the widest physical address, 36 bits or more, and bit 62: reserved, whatever CR4 says. */
+  private readonly cr3Reserved: number;
 
-  /** No bit of the root's address: the encryption bit, or none. */
-  private readonly cr3Encryption: bigint;
+  /** No bit of the root's address: the encryption bit, or none. Both are bits of the high half. */
+  private readonly cr3Encryption: number;
 
   /**
    * @param thread number within the core, 0 to 7
@@ -90,9 +95,9 @@ export abstract class ThreadRegisters {
     encryptionBit?: number,
   ) {
     this.core = core;
-    this.cr3Encryption = encryptionBit === undefined ? 0n : 1n << BigInt(encryptionBit);
-    this.cr3Reserved = ((1n << 63n) - (1n << BigInt(physicalBits))) & ~this.cr3Encryption;
-    this.walker = core.parts.walker(memory, core, physicalBits, counters, encryptionHigh(encryptionBit));
+    this.cr3Encryption = encryptionHigh(encryptionBit);
+    this.cr3Reserved = 0x7fff_ffff & -(2 ** (physicalBits - 32)) & ~this.cr3Encryption;
+    this.walker = core.parts.walker(memory, core, physicalBits, counters, this.cr3Encryption);
     this.thread = thread << 25;
     this.cached = new ThreadTranslations(core, this.thread);
     this.derive();
@@ -105,23 +110,26 @@ export abstract class ThreadRegisters {
     return (this.cr4Value & Cr4.ProcessContext) === 0 ? 0 : this.cr3Context;
   }
   get cr3(): bigint {
-    return this.cr3Value;
+    return BigInt.asUintN(63, this.cr3Written);
   }
 
   writeCr3(value: bigint): void {
-    const reserved = value & this.cr3Reserved;
-    if (reserved !== 0n)
+    WRITTEN[0] = value;
+    const lo = HALVES[0]!;
+    const hi = HALVES[1]!;
+    if ((hi & this.cr3Reserved) !== 0)
       this.refuse(
         "cr3",
-        `bits ${hex(reserved)} are reserved: no physical address is that wide`,
+        `bits ${hex(BigInt((hi & this.cr3Reserved) >>> 0) << 32n)} are reserved: no physical address is that wide`,
         "load a root table that lies in memory",
       );
     this.serialisations++;
-    this.cr3Value = BigInt.asUintN(63, value);
-    this.cr3Root = cr3Frame(value & ~this.cr3Encryption) | 0;
-    this.cr3Context = cr3Pcid(value);
+    this.cr3Written = value;
+    const high = frameHighOf(hi & 0xf_ffff & ~this.cr3Encryption);
+    this.cr3Root = high < 0 ? NO_FRAME | 0 : (lo >>> 12) | (high << 20);
+    this.cr3Context = lo & 0xfff;
     this.derive();
-    const keep = (this.cr4Value & Cr4.ProcessContext) !== 0 && value >> 63n !== 0n;
+    const keep = (this.cr4Value & Cr4.ProcessContext) !== 0 && hi < 0;
     const pcid = this.pcid;
     if (!keep) this.flushContext(pcid);
     this.cached.loaded(pcid, this.rootFrame, keep);
@@ -207,8 +215,9 @@ export abstract class ThreadRegisters {
   invlpg(address: bigint): void {
     this.translationChanges++;
     this.serialisations++;
-    const lo = Number(BigInt.asIntN(32, address));
-    const hi = Number(BigInt.asIntN(32, address >> 32n));
+    WRITTEN[0] = address;
+    const lo = HALVES[0]!;
+    const hi = HALVES[1]!;
     // A non-canonical address is no page: INVLPG does nothing.
     if (!this.isCanonical(hi)) return;
     this.dropPage((lo >>> 12) | (hi << 20), (hi >>> 12) & Tag.Page);
@@ -224,8 +233,9 @@ export abstract class ThreadRegisters {
     }
     const context = this.thread | (pcid << 13);
     if (type === 0) {
-      const lo = Number(BigInt.asIntN(32, address));
-      const hi = Number(BigInt.asIntN(32, address >> 32n));
+      WRITTEN[0] = address;
+      const lo = HALVES[0]!;
+      const hi = HALVES[1]!;
       if (!this.isCanonical(hi))
         this.refuse("invpcid", `address ${hex(address)} is not canonical`, "sign-extend it from the paging width");
       const page = (lo >>> 12) | (hi << 20);

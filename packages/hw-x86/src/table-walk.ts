@@ -62,16 +62,11 @@ const position = (page: number): Position => ({ low: page % HIGH, high: Math.flo
 const indexAt = ({ low, high }: Position, level: number): number =>
   (level <= 3 ? low >>> (9 * (level - 1)) : high >>> (9 * (level - 4))) & 511;
 
-interface Walk<T> {
+interface Walk<T> extends Ends {
   readonly levels: number;
-  /** First and last page of the range. */
-  readonly first: Position;
-  readonly last: Position;
   readonly visit: Visit<T>;
   readonly leave: ((at: T, level: number, index: number, below: T) => void) | undefined;
   readonly next: NextEntry<T> | undefined;
-  /** Base of the upper half's entries in the top-level table: pages between the halves. */
-  readonly upper: number;
 }
 
 /**
@@ -90,7 +85,22 @@ export function walkTables<T>(
   leave?: (at: T, level: number, index: number, below: T) => void,
   next?: NextEntry<T>,
 ): boolean {
-  if (range.pages < 1) return true;
+  const ends = endsOf(levels, range);
+  return !ends || below({ levels, ...ends, visit, leave, next }, top, levels, 0, true, true);
+}
+
+/** Where a walk begins and ends. */
+interface Ends {
+  /** First and last page of the range. */
+  readonly first: Position;
+  readonly last: Position;
+  /** Base of the upper half's entries in the top-level table: pages between the halves. */
+  readonly upper: number;
+}
+
+/** @returns undefined where no page of the range has an entry */
+function endsOf(levels: number, range: PageRange): Ends | undefined {
+  if (range.pages < 1) return undefined;
   const half = 256 * entryPages(levels);
   const gap = 2 ** 52 - 2 * half;
   const start = Number(range.start >> 12n);
@@ -98,9 +108,7 @@ export function walkTables<T>(
   const end = start + range.pages - ((range.start & (PAGE - 1n)) === 0n ? 1 : 0);
   const from = start < half ? start : start < gap + half ? half : start - gap;
   const to = end < half ? end : end < gap + half ? half - 1 : end - gap;
-  if (from > to) return true;
-  const walk = { levels, first: position(from), last: position(to), visit, leave, next, upper: gap };
-  return below(walk, top, levels, 0, true, true);
+  return from > to ? undefined : { first: position(from), last: position(to), upper: gap };
 }
 
 /** @param onFirst @param onLast whether the range begins, ends, within this table */
@@ -148,26 +156,41 @@ export function walkRange(
   range: PageRange,
   visitor: RangeVisitor,
 ): void {
-  const { left } = visitor;
-  walkTables<Frame>(
-    levels,
-    range,
-    root,
-    (table, level, index, base) => {
-      const lo = memory.read32(table, index * 2);
-      if (!isPresent(lo)) return undefined;
-      const hi = memory.read32(table, index * 2 + 1);
-      if (isLeaf(lo, level)) {
-        visitor.leaf?.(entryAddress(base, level, index), level as 1 | 2 | 3, lo, hi, table, index);
-        return undefined;
-      }
-      const lower = frameOf(lo, hi);
-      if (!visitor.table) return lower;
-      const follow = visitor.table(entryAddress(base, level, index), level, lower, table, index, lo, hi);
-      return follow === false ? undefined : lower;
-    },
-    left && ((table, level, index, lower) => left.call(visitor, level, lower, table, index)),
-    // What is absent and zero makes up most of most tables.
-    (table, first, last) => memory.nextEntry(table, first, last),
-  );
+  const ends = endsOf(levels, range);
+  if (ends) present({ levels, ...ends, memory, visitor }, root, levels, 0, true, true);
+}
+
+interface PresentWalk extends Ends {
+  readonly levels: number;
+  readonly memory: Pick<PhysMemory, "read32" | "nextEntry">;
+  readonly visitor: RangeVisitor;
+}
+
+/** {@link below} for what {@link walkRange} visits: without a call of the visitor's for an entry that leads on. */
+function present(
+  walk: PresentWalk,
+  table: Frame,
+  level: number,
+  base: number,
+  onFirst: boolean,
+  onLast: boolean,
+): void {
+  const { memory, visitor } = walk;
+  const first = onFirst ? indexAt(walk.first, level) : 0;
+  const last = onLast ? indexAt(walk.last, level) : 511;
+  // What is absent and zero makes up most of most tables.
+  for (let index = first; (index = memory.nextEntry(table, index, last)) <= last; index++) {
+    const lo = memory.read32(table, index * 2);
+    if (!isPresent(lo)) continue;
+    const hi = memory.read32(table, index * 2 + 1);
+    const start = entryPage(index >= 256 && level === walk.levels ? walk.upper : base, level, index);
+    if (isLeaf(lo, level)) {
+      visitor.leaf?.(BigInt(start * PAGE_BYTES), level as 1 | 2 | 3, lo, hi, table, index);
+      continue;
+    }
+    const lower = frameOf(lo, hi);
+    if (visitor.table?.(BigInt(start * PAGE_BYTES), level, lower, table, index, lo, hi) === false) continue;
+    present(walk, lower, level - 1, start, onFirst && index === first, onLast && index === last);
+    visitor.left?.(level, lower, table, index);
+  }
 }

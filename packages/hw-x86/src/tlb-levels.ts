@@ -211,10 +211,17 @@ export class CoreTlbs {
     const sizes = mask | Tag.Large;
     const large = bits | Tag.Large;
     // Each TLB by the sizes it holds: a 2 MiB page at the start of a GiB is not the GiB.
-    for (const each of [this.codeSmall, this.dataSmall, this.second]) each.drop(page, page, sizes, bits);
-    for (const each of [this.codeLarge, this.dataLarge, this.second])
-      each?.drop(page >>> 9, page & ~Below.TwoMegabytes, sizes, large);
-    for (const each of [this.dataHuge, this.secondHuge]) each?.drop(page >>> 18, page & ~Below.Gigabyte, sizes, large);
+    const { codeLarge, dataLarge, second, dataHuge, secondHuge } = this;
+    this.codeSmall.drop(page, page, sizes, bits);
+    this.dataSmall.drop(page, page, sizes, bits);
+    second.drop(page, page, sizes, bits);
+    const ofLarge = page & ~Below.TwoMegabytes;
+    codeLarge?.drop(page >>> 9, ofLarge, sizes, large);
+    dataLarge?.drop(page >>> 9, ofLarge, sizes, large);
+    second.drop(page >>> 9, ofLarge, sizes, large);
+    const ofHuge = page & ~Below.Gigabyte;
+    dataHuge?.drop(page >>> 18, ofHuge, sizes, large);
+    secondHuge?.drop(page >>> 18, ofHuge, sizes, large);
   }
 
   /** Forgets every translation whose tag has these bits. Paging-structure caches are {@link structures}' own. */

@@ -150,6 +150,7 @@ export class Tlb implements TranslationBuffer {
 
   /** Forgets the entries of one page whose tag has these bits. */
   drop(index: number, page: number, mask: number, bits: number): void {
+    if (this.used === 0) return;
     const set = index & this.setMask;
     for (let way = 0; way < this.ways; way++) {
       const at = (set * this.ways + way) << 2;

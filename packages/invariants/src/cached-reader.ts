@@ -5,6 +5,7 @@
 import {
   frameOf,
   type CachedEntry,
+  type CachedTranslations,
   type CpuId,
   entryPages,
   type Frame,
@@ -61,42 +62,57 @@ export class CachedReader {
   private global = false;
   private encrypted = true;
 
+  // What is looked at now.
+  private cpu: CpuId = 0;
+  private cached: CachedTranslations | undefined;
+  private report: Report = () => undefined;
+  /** Of the entry before: those of one PCID come in a row. */
+  private pcid = -1;
+  private use: ReturnType<SwitchMm["useOf"]> = "owed";
+  private root: Frame = NONE;
+  private before: Frame = NONE;
+  /** PCIDs of which it was said that they stood for another root. */
+  private readonly reused = new Set<number>();
+
   constructor(private readonly kernel: CachingKernel) {}
 
   /** Looks at everything a CPU has cached. @param report called for each entry that breaks a rule */
   look(cpu: CpuId, report: Report): void {
-    const { machine, switcher } = this.kernel;
-    const { cached } = machine.cpu(cpu);
-    // Entries of one PCID come in a row.
-    let pcid = -1;
-    let use: ReturnType<SwitchMm["useOf"]> = "owed";
-    let root: Frame = NONE;
-    let reused: Set<number> | undefined;
-    cached.forEach((entry) => {
-      if (entry.global) {
-        this.everywhere(cpu, entry, report);
-        return;
-      }
-      if (entry.pcid !== pcid) {
-        ({ pcid } = entry);
-        use = switcher.useOf(cpu, pcid);
-        root = cached.rootOf(pcid);
-      }
-      if (use === "owed") return;
-      const before = cached.keptFrom(pcid);
-      if (before !== NONE) {
-        if (!reused?.has(pcid))
-          report(
-            "G14",
-            `CPU ${cpu} keeps ${this.words(entry)}, cached under PCID ${pcid}, which stood for root ${before} and now stands for ${root}`,
-          );
-        (reused ??= new Set()).add(pcid);
-        return;
-      }
-      if (entry.structure) this.structure(cpu, entry, root, use, report);
-      else this.translation(cpu, entry, root, use, report);
-    });
+    this.cpu = cpu;
+    this.cached = this.kernel.machine.cpu(cpu).cached;
+    this.report = report;
+    this.pcid = -1;
+    if (this.reused.size > 0) this.reused.clear();
+    this.cached.forEach(this.entry);
   }
+
+  private readonly entry = (entry: CachedEntry): void => {
+    const { cpu, report } = this;
+    if (entry.global) {
+      this.everywhere(cpu, entry, report);
+      return;
+    }
+    const { pcid } = entry;
+    if (pcid !== this.pcid) {
+      this.pcid = pcid;
+      this.use = this.kernel.switcher.useOf(cpu, pcid);
+      this.root = this.cached!.rootOf(pcid);
+      this.before = this.cached!.keptFrom(pcid);
+    }
+    const { use, root, before } = this;
+    if (use === "owed") return;
+    if (before !== NONE) {
+      if (!this.reused.has(pcid))
+        report(
+          "G14",
+          `CPU ${cpu} keeps ${this.words(entry)}, cached under PCID ${pcid}, which stood for root ${before} and now stands for ${root}`,
+        );
+      this.reused.add(pcid);
+      return;
+    }
+    if (entry.structure) this.structure(cpu, entry, root, use, report);
+    else this.translation(cpu, entry, root, use, report);
+  };
 
   /**
    * A global translation is used whatever is loaded: it says what the node's own root says. A process may have run on

@@ -60,6 +60,7 @@ export {
   LDT_SLOT,
   ldtAddress,
   type LdtPlace,
+  type Leaf,
   PGD_ORDER,
   PGD_PAGES,
   PgdPlan,

@@ -288,7 +288,7 @@ export default [
   {
     promise: "a fork that lacks memory gives back what it shared",
     file: "src/processes/processes.ts",
-    find: "          for (const each of shared) this.frames.drop(each.mapping.frame);\n",
+    find: "      for (const each of shared) this.frames.drop(each.mapping.frame);\n",
     replace: "",
     test: "test/processes/processes.test.ts",
     pattern: "a fork that lacks",
@@ -296,8 +296,8 @@ export default [
   {
     promise: "a fork that lacks memory gives back the LDT it copied",
     file: "src/processes/processes.ts",
-    find: "          if (ldt) this.descriptors.free(ldt);\n",
-    replace: "",
+    find: "      space.free();\n      if (ldt) this.descriptors.free(ldt);\n",
+    replace: "      space.free();\n",
     test: "test/processes/processes.test.ts",
     pattern: "a fork that lacks",
   },

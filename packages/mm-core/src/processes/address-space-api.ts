@@ -3,6 +3,17 @@ import { token } from "@kreplica/di";
 import { type AddressRange, type CpuId, type Frame, type NodeId, PAGE, slotRange } from "@kreplica/hw-x86/api";
 import type { Mapping } from "../tables/kernel-tables-api.js";
 
+/** A leaf of an address space, as it was found. */
+export interface Leaf {
+  /** Number of the first page it maps: address / 4096. */
+  readonly page: number;
+  readonly level: 1 | 2 | 3;
+  readonly frame: Frame;
+  readonly writable: boolean;
+  /** All that it says. */
+  readonly mapping: Mapping;
+}
+
 /** The tables of one process. */
 export interface AddressSpace {
   readonly id: number;
@@ -30,8 +41,11 @@ export interface AddressSpace {
   clear(address: bigint): Mapping | undefined;
   /** The leaf over an address. One without access has a page all the same, and is found with `present` false. */
   lookup(address: bigint): Mapping | undefined;
-  /** First address of a range with a leaf, present or not; whole tables that are missing are passed over. */
-  nextMapped(range: AddressRange): bigint | undefined;
+  /**
+   * The first leaf that maps one of some pages of the lower half, present or not; one that begins before them counts.
+   * @param first @param last page numbers: addresses / 4096
+   */
+  nextLeaf(first: number, last: number): Leaf | undefined;
   /**
    * Replaces a 2 MiB leaf by 512 small ones that say the same. The leaf is made absent first, then every CPU forgets
    * it, then the table is linked: processors may raise a machine check where a fetch meets translations of two sizes.

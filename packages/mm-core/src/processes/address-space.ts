@@ -9,14 +9,16 @@ import { inject, injectable } from "@kreplica/di";
 import {
   type AddressRange,
   type CpuId,
-  entryAddress,
   entryHigh,
   entryLow,
+  entryPages,
   type Frame,
   frameOf,
   hex,
   isLeaf,
   isPresent,
+  isWritable,
+  leafFrame,
   Machine,
   type NodeId,
   NONE,
@@ -25,11 +27,11 @@ import {
   slotRange,
   tableIndex,
   walkRange,
-  walkTables,
 } from "@kreplica/hw-x86/api";
 import {
   type AddressSpace,
   type AddressSpaces,
+  type Leaf,
   LDT_PAGES,
   LDT_SLOT,
   ldtAddress,
@@ -102,6 +104,26 @@ export class PerHolderSpaces implements AddressSpaces {
 function freePgd({ entries, allocator }: BuildContext, pgd: Frame): void {
   for (let half = 0; half < PGD_PAGES; half++) entries.disown(pgd + half);
   allocator.free(pgd, PGD_ORDER);
+}
+
+class FoundLeaf implements Leaf {
+  constructor(
+    readonly page: number,
+    readonly level: 1 | 2 | 3,
+    private readonly lo: number,
+    private readonly hi: number,
+  ) {}
+  get frame(): Frame {
+    return isPresent(this.lo)
+      ? leafFrame(this.lo, this.hi, this.level)
+      : leafFrame(invertLow(this.lo), invertHigh(this.hi), this.level);
+  }
+  get writable(): boolean {
+    return isWritable(this.lo);
+  }
+  get mapping(): Mapping {
+    return mappingOf(this.lo, this.hi, this.level);
+  }
 }
 
 class HolderSpace implements AddressSpace {
@@ -261,24 +283,29 @@ class HolderSpace implements AddressSpace {
     return lo === 0 ? undefined : mappingOf(lo, hi, level as 1 | 2 | 3);
   }
 
-  nextMapped({ start, end }: AddressRange): bigint | undefined {
-    const { entries, layout } = this.context;
-    let found: bigint | undefined;
-    walkTables<Frame>(
-      layout.levels,
-      pagesBetween(start, end),
-      this.canonical,
-      (table, level, index, base) => {
-        const lo = entries.low(table, index);
-        if (!isLeaf(lo, level)) return frameOf(lo, entries.high(table, index));
-        const address = entryAddress(base, level, index);
-        found = address > start ? address : start;
-        return false;
-      },
-      undefined,
-      (table, first, last) => entries.memory.nextEntry(table, first, last),
-    );
-    return found;
+  nextLeaf(first: number, last: number): Leaf | undefined {
+    const { levels } = this.context.layout;
+    return this.leafBelow(this.canonical, levels, 0, first, Math.min(last, 256 * entryPages(levels) - 1));
+  }
+
+  /**
+   * The first leaf at or below a table. Asked for each page that comes or goes: what walkTables takes to be told what to
+   * do costs more than the way. @param base page at which the table begins
+   */
+  private leafBelow(table: Frame, level: number, base: number, first: number, last: number): Leaf | undefined {
+    const { memory } = this.context.entries;
+    const pages = entryPages(level);
+    const end = Math.min(511, Math.floor((last - base) / pages));
+    let index = first > base ? Math.floor((first - base) / pages) : 0;
+    for (; (index = memory.nextEntry(table, index, end)) <= end; index++) {
+      const lo = memory.read32(table, index * 2);
+      const hi = memory.read32(table, index * 2 + 1);
+      const page = base + index * pages;
+      if (isLeaf(lo, level)) return new FoundLeaf(page, level as 1 | 2 | 3, lo, hi);
+      const found = this.leafBelow(frameOf(lo, hi), level - 1, page, first, last);
+      if (found) return found;
+    }
+    return undefined;
   }
 
   splitLarge(address: bigint, node: NodeId, flush: () => void): boolean {

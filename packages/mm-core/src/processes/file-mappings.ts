@@ -7,7 +7,7 @@
  * mm/memory.c unmap_mapping_range with even_cows.
  */
 import { type AddressRange, type CpuId, type Frame, PAGE, pagesBetween } from "@kreplica/hw-x86/api";
-import { leaves, pagesOf } from "./leaves.js";
+import { addressOfLeaf, eachLeaf, pagesOf } from "./leaves.js";
 import type { PageCache, UserFile } from "./page-cache-api.js";
 import type { Process, Vma } from "./process-api.js";
 import type { SwitchMm } from "./switch-api.js";
@@ -34,11 +34,11 @@ export class FileMappings {
     for (const { process, vma } of this.areasOf(file)) {
       const { start, end } = behindEnd(vma);
       const gone: Frame[] = [];
-      for (const { address } of leaves(process.space, { start, end })) {
-        const mapping = process.space.clear(address)!;
+      eachLeaf(process.space, { start, end }, (leaf) => {
+        const mapping = process.space.clear(addressOfLeaf(leaf))!;
         process.rss -= pagesOf(mapping);
         gone.push(mapping.frame);
-      }
+      });
       if (gone.length > 0) this.switcher.flush(process.space, pagesBetween(start, end), false, cpu);
       for (const frame of gone) this.frames.drop(frame);
     }

@@ -4,8 +4,8 @@
  */
 import { type CpuId, type Frame, type Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
 import type { Mapping } from "../tables/kernel-tables-api.js";
-import { LARGE, PAGE } from "@kreplica/hw-x86/api";
-import { leaves, pagesOf } from "./leaves.js";
+import { LARGE, LARGE_PAGES, PAGE } from "@kreplica/hw-x86/api";
+import { pagesOf } from "./leaves.js";
 import type { AccessKind, AccessOutcome, NumaPolicy, Process, Vma } from "./process-api.js";
 import type { PageCache, UserFile } from "./page-cache-api.js";
 import type { SwitchMm } from "./switch-api.js";
@@ -13,6 +13,22 @@ import type { UserFrames } from "./user-frames-api.js";
 
 /** A stack may grow by a fault this far below it. */
 const STACK_GAP = 64n * PAGE;
+
+/** A page of an area, as it is mapped first. */
+const userPage = (
+  { writable, executable }: Pick<Vma, "writable" | "executable">,
+  frame: Frame,
+  level: 1 | 2,
+): Mapping => ({
+  frame,
+  level,
+  present: true,
+  writable,
+  user: true,
+  global: false,
+  executable,
+  cache: "wb",
+});
 
 /** Handles one process's faults after the other; keeps nothing but counts. */
 export class PageFaults {
@@ -60,23 +76,15 @@ export class PageFaults {
   private firstTouch(process: Process, cpu: CpuId, address: bigint, vma: Vma): AccessOutcome {
     const node = this.machine.nodeOfCpu(cpu);
     const base = address & ~(LARGE - 1n);
-    const plain = {
-      present: true,
-      user: true,
-      global: false,
-      writable: vma.writable,
-      executable: vma.executable,
-      cache: "wb" as const,
-    };
     if (
       vma.large &&
       base >= vma.start &&
       base + LARGE <= vma.end &&
-      leaves(process.space, { start: base, end: base + LARGE }).next().done
+      !process.space.nextLeaf(Number(base / PAGE), Number(base / PAGE) + LARGE_PAGES - 1)
     ) {
       const frame = this.frameFor(vma.policy, node, base, 9);
       if (frame !== NONE) {
-        if (process.space.set(base, { ...plain, frame, level: 2 }, node)) {
+        if (process.space.set(base, userPage(vma, frame, 2), node)) {
           process.rss += 512;
           return "ok";
         }
@@ -85,7 +93,7 @@ export class PageFaults {
     }
     const frame = this.frameFor(vma.policy, node, address, 0);
     if (frame === NONE) return "oom";
-    if (!process.space.set(address, { ...plain, frame, level: 1 }, node)) {
+    if (!process.space.set(address, userPage(vma, frame, 1), node)) {
       this.frames.drop(frame);
       return "oom";
     }
@@ -118,16 +126,7 @@ export class PageFaults {
     if (frame === NONE) return "oom";
     if (copies) this.machine.memory.copyFrame(cached, frame);
     else this.frames.share(frame);
-    const mapping: Mapping = {
-      frame,
-      level: 1,
-      present: true,
-      user: true,
-      global: false,
-      writable: writable && (shared || copies),
-      executable,
-      cache: "wb",
-    };
+    const mapping = userPage({ writable: writable && (shared || copies), executable }, frame, 1);
     if (!process.space.set(address, mapping, node)) {
       this.frames.drop(frame);
       return "oom";

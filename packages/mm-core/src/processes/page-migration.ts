@@ -6,7 +6,7 @@
  * first byte is copied, or a store to the old frame would be lost. Source: Documentation/mm/page_migration.rst.
  */
 import { type CpuId, type Frame, LARGE_PAGES, type Machine, NONE, type NodeId } from "@kreplica/hw-x86/api";
-import { leaves, pagesOf } from "./leaves.js";
+import { addressOfLeaf, eachLeaf, pagesOf } from "./leaves.js";
 import type { Mapping } from "../tables/kernel-tables-api.js";
 import type { Process, Processes } from "./process-api.js";
 import type { PageCache } from "./page-cache-api.js";
@@ -98,12 +98,14 @@ export class PageMigration {
     const found = new Map<Frame, Mapper[]>();
     for (const process of this.processes.alive)
       for (const vma of process.vmas.all())
-        for (const { address, mapping } of leaves(process.space, vma)) {
-          if (this.machine.memory.nodeOf(mapping.frame) !== node) continue;
-          const mappers = found.get(mapping.frame);
-          if (mappers) mappers.push({ process, address, mapping });
-          else found.set(mapping.frame, [{ process, address, mapping }]);
-        }
+        eachLeaf(process.space, vma, (leaf) => {
+          const { frame, mapping } = leaf;
+          if (this.machine.memory.nodeOf(frame) !== node) return;
+          const mapper = { process, address: addressOfLeaf(leaf), mapping };
+          const mappers = found.get(frame);
+          if (mappers) mappers.push(mapper);
+          else found.set(frame, [mapper]);
+        });
     for (const frame of this.cache.frames())
       if (this.machine.memory.nodeOf(frame) === node && !found.has(frame)) found.set(frame, []);
     return found;

@@ -36,7 +36,7 @@ import { ReplicaView } from "../tables/replica-view-api.js";
 import { lookup } from "../tables/walk.js";
 import { FileMappings } from "./file-mappings.js";
 import { LocalDescriptors } from "./ldt.js";
-import { leaves, pagesOf } from "./leaves.js";
+import { addressOfLeaf, eachLeaf, pagesOf } from "./leaves.js";
 import { PageCache, type UserFile } from "./page-cache-api.js";
 import { PageFaults } from "./page-faults.js";
 import type {
@@ -109,17 +109,19 @@ export class UserProcesses implements Processes {
     for (const vma of parent.vmas.all()) {
       vmas.insert({ ...vma, locked: false });
       if (vma.shared) continue;
-      for (const { address, mapping } of leaves(parent.space, vma)) {
-        const child = { ...mapping, writable: false };
-        if (!space.set(address, child, node)) {
-          for (const each of shared) this.frames.drop(each.mapping.frame);
-          space.free();
-          if (ldt) this.descriptors.free(ldt);
-          return undefined;
-        }
+      const done = eachLeaf(parent.space, vma, (leaf) => {
+        const { mapping } = leaf;
+        const address = addressOfLeaf(leaf);
+        if (!space.set(address, { ...mapping, writable: false }, node)) return false;
         this.frames.share(mapping.frame);
         shared.push({ address, mapping });
-      }
+        return true;
+      });
+      if (done) continue;
+      for (const each of shared) this.frames.drop(each.mapping.frame);
+      space.free();
+      if (ldt) this.descriptors.free(ldt);
+      return undefined;
     }
     // Only now is the parent touched: from here on nothing can fail.
     for (const { address, mapping } of shared)
@@ -174,7 +176,9 @@ export class UserProcesses implements Processes {
 
   private dropAll(process: Process): void {
     for (const vma of process.vmas.all())
-      for (const { mapping } of leaves(process.space, vma)) this.frames.drop(mapping.frame);
+      eachLeaf(process.space, vma, ({ frame }) => {
+        this.frames.drop(frame);
+      });
     process.rss = 0;
     process.locked = 0;
   }
@@ -224,11 +228,11 @@ export class UserProcesses implements Processes {
       if (vma.locked) process.locked -= Number((vma.end - vma.start) / PAGE);
     }
     const gone: Frame[] = [];
-    for (const { address } of leaves(process.space, area)) {
-      const mapping = process.space.clear(address)!;
+    eachLeaf(process.space, area, (leaf) => {
+      const mapping = process.space.clear(addressOfLeaf(leaf))!;
       process.rss -= pagesOf(mapping);
       gone.push(mapping.frame);
-    }
+    });
     const tables = process.space.trim(area);
     if (gone.length + tables.length > 0) this.switcher.flush(process.space, range, tables.length > 0, cpu);
     for (const frame of gone) this.frames.drop(frame);
@@ -278,18 +282,19 @@ export class UserProcesses implements Processes {
       const next = { ...vma, ...change };
       process.vmas.remove(vma);
       process.vmas.insert(next);
-      for (const { address, mapping } of leaves(process.space, vma)) {
+      eachLeaf(process.space, vma, (leaf) => {
+        const { mapping } = leaf;
         // W is only taken away here; a write fault gives it back when the page is its owner's alone. No access at all:
         // P goes, the page stays where it is and counts as resident. @source Linux 6.5
         // arch/x86/include/asm/pgtable_types.h _PAGE_PROTNONE
         const present = next.readable || next.writable || next.executable;
         process.space.set(
-          address,
+          addressOfLeaf(leaf),
           { ...mapping, present, writable: mapping.writable && next.writable, executable: next.executable },
           node,
         );
         touched = true;
-      }
+      });
     }
     if (touched) this.switcher.flush(process.space, range, false, cpu);
     return true;
@@ -311,7 +316,10 @@ export class UserProcesses implements Processes {
       return false;
     if (!this.cutLarge(process, area, cpu)) return false;
     const node = this.machine.nodeOfCpu(cpu);
-    const moved: { address: bigint; mapping: Mapping }[] = [...leaves(process.space, area)];
+    const moved: { address: bigint; mapping: Mapping }[] = [];
+    eachLeaf(process.space, area, (leaf) => {
+      moved.push({ address: addressOfLeaf(leaf), mapping: leaf.mapping });
+    });
     if (moved.some(({ mapping }) => mapping.level === 2) && (to - start) % LARGE !== 0n) return false;
     const done: bigint[] = [];
     for (const { address, mapping } of moved) {

@@ -9,7 +9,7 @@
  * range flush ends at 33 pages.
  */
 import { inject, injectable } from "@kreplica/di";
-import { CR3_NO_FLUSH, type CpuId, Machine, type NodeId, PAGE, type PageRange } from "@kreplica/hw-x86/api";
+import { CR3_NO_FLUSH, type CpuId, highOf, Machine, type NodeId, PAGE, type PageRange } from "@kreplica/hw-x86/api";
 import type { AddressSpace } from "./address-space-api.js";
 import { CpuState, SINGLE_PAGE_CEILING } from "../tables/cpu-state-api.js";
 import { invariant } from "../errors.js";
@@ -31,6 +31,18 @@ interface Away {
   readonly held: AddressSpace | undefined;
   readonly cr3: bigint;
   readonly privilege: 0 | 3;
+}
+
+/** Where a value of CR3 gets its bit 63: arithmetic with so large a bigint takes longer than all else of a switch. */
+const VALUE = new BigUint64Array(1);
+const HALVES = new Uint32Array(VALUE.buffer);
+const NO_FLUSH = highOf(CR3_NO_FLUSH);
+
+/** The same value of CR3, which keeps what is cached under its PCID. */
+function kept(cr3: bigint): bigint {
+  VALUE[0] = cr3;
+  HALVES[1]! |= NO_FLUSH;
+  return VALUE[0];
 }
 
 interface CpuTlb {
@@ -58,7 +70,9 @@ interface CpuTlb {
 @injectable()
 export class PcidSwitch implements SwitchMm {
   readonly counts = { switches: 0, writes: 0, shootdowns: 0 };
+  /** In the order in which they were first asked about. */
   private readonly cpus = new Map<CpuId, CpuTlb>();
+  private readonly byNumber: CpuTlb[] = [];
   private readonly generations = new WeakMap<AddressSpace, number>();
   private readonly ldts = new WeakMap<AddressSpace, Ldt>();
 
@@ -72,7 +86,7 @@ export class PcidSwitch implements SwitchMm {
   ) {}
 
   private of(cpu: CpuId): CpuTlb {
-    let tlb = this.cpus.get(cpu);
+    let tlb = this.byNumber[cpu];
     if (!tlb) {
       tlb = {
         space: undefined,
@@ -88,6 +102,7 @@ export class PcidSwitch implements SwitchMm {
         userPending: 0,
       };
       this.cpus.set(cpu, tlb);
+      this.byNumber[cpu] = tlb;
     }
     return tlb;
   }
@@ -187,12 +202,12 @@ export class PcidSwitch implements SwitchMm {
   }
 
   private write(cpu: CpuId, space: AddressSpace, slot: number, flush: boolean): void {
-    const keep = this.options.pcid && !flush ? CR3_NO_FLUSH : 0n;
     const tlb = this.of(cpu);
     if (flush) tlb.userPending |= 1 << slot;
     tlb.roots[slot] = space.pgd(this.node(cpu));
     this.counts.writes++;
-    this.machine.cpu(cpu).writeCr3(space.cr3(this.node(cpu), "kernel", this.pcid(slot)) | keep);
+    const cr3 = space.cr3(this.node(cpu), "kernel", this.pcid(slot));
+    this.machine.cpu(cpu).writeCr3(this.options.pcid && !flush ? kept(cr3) : cr3);
   }
 
   idle(cpu: CpuId): void {
@@ -256,10 +271,8 @@ export class PcidSwitch implements SwitchMm {
     if (this.layout.pti && tlb.space) {
       const pending = (tlb.userPending & (1 << tlb.slot)) !== 0;
       tlb.userPending &= ~(1 << tlb.slot);
-      core.writeCr3(
-        tlb.space.cr3(this.node(cpu), "user", this.pcid(tlb.slot)) |
-          (this.options.pcid && !pending ? CR3_NO_FLUSH : 0n),
-      );
+      const cr3 = tlb.space.cr3(this.node(cpu), "user", this.pcid(tlb.slot));
+      core.writeCr3(this.options.pcid && !pending ? kept(cr3) : cr3);
     }
     core.privilege = 3;
   }
@@ -268,10 +281,9 @@ export class PcidSwitch implements SwitchMm {
     const tlb = this.of(cpu);
     const core = this.machine.cpu(cpu);
     core.privilege = 0;
-    if (this.layout.pti && tlb.space)
-      core.writeCr3(
-        tlb.space.cr3(this.node(cpu), "kernel", this.pcid(tlb.slot)) | (this.options.pcid ? CR3_NO_FLUSH : 0n),
-      );
+    if (!this.layout.pti || !tlb.space) return;
+    const cr3 = tlb.space.cr3(this.node(cpu), "kernel", this.pcid(tlb.slot));
+    core.writeCr3(this.options.pcid ? kept(cr3) : cr3);
   }
 
   flush(space: AddressSpace, range: PageRange, freedTables: boolean, from: CpuId): void {
@@ -291,12 +303,8 @@ export class PcidSwitch implements SwitchMm {
     act: (cpu: CpuId, tlb: CpuTlb) => void,
   ): boolean {
     const wanted: CpuId[] = [];
-    const told: CpuId[] = [];
-    for (const cpu of this.state.online) {
-      if (!this.hears(cpu, space, freedTables)) continue;
-      wanted.push(cpu);
-      if (cpu !== from) told.push(cpu);
-    }
+    for (const cpu of this.state.online) if (this.hears(cpu, space, freedTables)) wanted.push(cpu);
+    const told = wanted.includes(from) ? wanted.filter((cpu) => cpu !== from) : wanted;
     if (told.length > 0) this.machine.interrupt(from, told);
     this.state.haveAct(wanted, from, (cpu) => {
       // Whoever went elsewhere before the interrupt came has nothing to forget until it comes back.

@@ -62,14 +62,15 @@ export class VmaTree<A extends Area> {
   /** All areas, ascending. */
   all(): A[] {
     const found: A[] = [];
-    const visit = (node: Node<A> | undefined): void => {
-      if (!node) return;
-      visit(node.left);
-      found.push(node.area);
-      visit(node.right);
-    };
-    visit(this.root);
+    eachOf(this.root, (area) => {
+      found.push(area);
+    });
     return found;
+  }
+
+  /** Visits all areas, ascending; the visitor changes none. */
+  forEach(visit: (area: A) => void): void {
+    eachOf(this.root, visit);
   }
 
   /** The area must meet no other. */
@@ -87,6 +88,13 @@ export class VmaTree<A extends Area> {
     this.root = join(left, right);
     if (middle) this.size--;
     return middle !== undefined;
+  }
+}
+
+function eachOf<A>(node: Node<A> | undefined, visit: (area: A) => void): void {
+  for (; node; node = node.right) {
+    eachOf(node.left, visit);
+    visit(node.area);
   }
 }
 

@@ -61,14 +61,15 @@ export class OnlineCpus implements CpuState {
 
   haveAct(cpus: Iterable<CpuId>, from: CpuId, act: (cpu: CpuId) => void): void {
     invariant(!this.deaf.has(from), () => `CPU ${from} sends an interrupt and waits, and has interrupts off itself`);
-    const late: CpuId[] = [];
+    let late: CpuId[] | undefined;
     for (const cpu of cpus) {
-      if (this.deaf.has(cpu)) late.push(cpu);
+      if (this.deaf.size !== 0 && this.deaf.has(cpu)) (late ??= []).push(cpu);
       else {
         act(cpu);
         this.observer?.(cpu);
       }
     }
+    if (late === undefined) return;
     for (const cpu of late) {
       this.enableInterrupts(cpu);
       act(cpu);
