@@ -6,7 +6,8 @@ import { hwX86 } from "@kreplica/hw-x86";
 import { Machine } from "@kreplica/hw-x86/api";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { describe, expect, test } from "vitest";
-import { InvariantError, kernelLayout, MmError, PageCache } from "../src/api.js";
+import { BuildContext, InvariantError, kernelLayout, MmError, PageCache } from "../src/api.js";
+import { reach } from "../src/boot/early-map.js";
 import { BuddyZone, kernelImage, Memblock, NodePageAllocator } from "../src/index.js";
 import { stubMachine, testKernel, tinyImage } from "../src/testing.js";
 
@@ -152,6 +153,18 @@ describe("a boot that cannot be", () => {
           : "MmError: out-of-frames: 0x0: a table page could not be had while protecting the image",
       );
     }
+  });
+
+  test("with a leaf where a table has to be, by its level", () => {
+    const { assembly, boot, view, layout } = testKernel({ nodes: [{ id: 0, memoryMiB: 2048, cpus: 1 }] });
+    boot.runTo("setup-arch");
+    const asked = (address: bigint, level: number) =>
+      said(() => reach(assembly.get(BuildContext), view.kernelRoot(0), address, level, () => 0));
+    const [small, large] = [layout.pageOffset + 0x20_0000n, layout.pageOffset + 0x4000_0000n];
+    expect(asked(small, 1)).toBe(`InvariantError: 0x${small.toString(16)} is covered by a leaf of level 2`);
+    for (const level of [1, 2])
+      expect(asked(large, level)).toBe(`InvariantError: 0x${large.toString(16)} is covered by a leaf of level 3`);
+    expect([asked(small, 2), asked(large, 3), asked(large, 4)]).toEqual([undefined, undefined, undefined]);
   });
 
   test("of an image that lacks a symbol, by its name", () => {

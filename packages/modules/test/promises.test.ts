@@ -171,6 +171,18 @@ describe("an error in a module's name has for its cause what was thrown", () => 
     const kept = refused(() => kernel.loader.unload("tiny"));
     expect([(kept as ModuleError).code, kept.cause instanceof MmError]).toEqual(["text-in-use", true]);
     expect(kept.message).toContain("it is being written");
+    const broken = loaderKernel();
+    load(broken);
+    const ours = new RangeError("ours");
+    broken.assembly.get(TextUsers).add({
+      name: "a broken probe",
+      sites: () => [],
+      refusal: () => {
+        throw ours;
+      },
+      forget: () => undefined,
+    });
+    expect(refused(() => broken.loader.unload("tiny"))).toBe(ours);
   });
 });
 
@@ -214,4 +226,36 @@ test("a namespace is a list of modules only where it says so: any other is impor
     false,
     false,
   ]);
+});
+
+test("what copies cost is counted of a load alone, and is nothing where there are none", () => {
+  const kernel = loaderKernel();
+  const cost = (name: string) => load(kernel, { name }).replicationCost;
+  const first = cost("first");
+  expect([first.requests > 0, first.stores > 0, first.flushes]).toEqual([true, true, 1]);
+  // Table pages that the first took are there already.
+  expect(cost("second").requests).toBeLessThanOrEqual(first.requests);
+  const single = loaderKernel({ policy: modulePolicy("none", placements.local, () => false) });
+  load(single, { name: "first" });
+  expect(load(single, { name: "second" }).replicationCost).toEqual({ stores: 0, flushes: 0, requests: 0 });
+});
+
+test("a module's symbols are those with a name; what it exports for GPL modules alone is marked so", () => {
+  const kernel = loaderKernel();
+  // An entry: at its own address, its name right behind it, no namespace.
+  const entry = Uint8Array.of(0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, ...[..."own\0"].map((each) => each.charCodeAt(0)));
+  const module = load(kernel, {
+    exports: ["plain"],
+    sections: [{ name: "__ksymtab_gpl", flags: 2, bytes: entry, align: 4 }],
+    symbols: [
+      { name: "", section: ".data" },
+      { name: "named", section: ".data" },
+    ],
+  });
+  expect([module.symbol(""), module.symbol("named")]).toEqual([undefined, module.memories.get("data")!.area.start]);
+  expect(module.exports.map(({ name, gpl, owner }) => [name, gpl, owner])).toEqual([
+    ["plain", false, "tiny"],
+    ["own", true, "tiny"],
+  ]);
+  expect(new ModuleError("in-use", "tiny", "why").name).toBe("ModuleError");
 });

@@ -112,3 +112,32 @@ test("all are asked about all of it before the first forgets; in the order in wh
   }).toThrow(/text-in-use: 0x5: kept/);
   expect(told).toEqual(["a? 1", "b? 1", "a? 5", "b? 5"]);
 });
+
+test("text is being written while one of them says that it writes, whichever, and never by one that says nothing", () => {
+  const users = new TextUserList();
+  expect(users.writing).toBe(false);
+  const writes = { first: false, last: false };
+  const plain = { sites: () => [], refusal: () => undefined, forget: () => undefined };
+  users.add({
+    ...plain,
+    name: "first",
+    get writing() {
+      return writes.first;
+    },
+  });
+  users.add({ ...plain, name: "silent" });
+  users.add({
+    ...plain,
+    name: "last",
+    get writing() {
+      return writes.last;
+    },
+  });
+  expect(users.writing).toBe(false);
+  for (const which of ["first", "last"] as const) {
+    writes[which] = true;
+    expect(users.writing).toBe(true);
+    writes[which] = false;
+    expect(users.writing).toBe(false);
+  }
+});

@@ -1,7 +1,8 @@
 /** Memory plugged in: mapped for all before anybody gets a frame of it, or, refused, as if nobody had asked. */
+import { overlay, plugin } from "@kreplica/di";
 import { isPresent, type Machine } from "@kreplica/hw-x86/api";
 import { describe, expect, test } from "vitest";
-import { descriptorAddress, directAddress, MemoryHotplug, shadowLeaves } from "../../src/api.js";
+import { descriptorAddress, directAddress, KernelOptions, MemoryHotplug, shadowLeaves } from "../../src/api.js";
 import { keepingMachine, testKernel } from "../../src/testing.js";
 
 const nodes = [
@@ -237,4 +238,39 @@ test("under KASAN shadow comes with memory and goes with it, and that of other m
   expect([hotplug.remove(1, 0), mapped()]).toEqual(["done", all(true, false, true)]);
   expect([hotplug.online(1), mapped()]).toEqual([true, all(true, true, true)]);
   expect([hotplug.remove(1, 0), mapped()]).toEqual(["done", all(true, false, true)]);
+});
+
+test("runs that firmware keeps of memory that comes are nobody's, at its ends and within, and no hindrance when it goes", () => {
+  const { first } = testKernel({ nodes }).machine.memory.ranges[1]!;
+  const end = first + 16_384;
+  const reserved = [
+    { first: end - 5, frames: 100 },
+    { first: first - 20, frames: 30 },
+    { first: first + 4000, frames: 96 },
+    { first: first - 60, frames: 10 },
+    { first: end + 200, frames: 10 },
+  ];
+  const kernel = testKernel({
+    nodes,
+    offlineMemory: [1],
+    plugins: [plugin("firmware", [overlay(KernelOptions, (own) => ({ ...own, reserved }))])],
+  });
+  kernel.boot.run();
+  const hotplug = kernel.assembly.get(MemoryHotplug);
+  const { allocator } = kernel;
+  expect(hotplug.online(1)).toBe(true);
+  expect(allocator.freeFrames(1)).toBe(16_384 - 10 - 96 - 5);
+  const free = (...frames: number[]): boolean[] => frames.map((frame) => allocator.purposeOf(frame) === "free");
+  expect(free(first, first + 9, first + 10, first + 3999, first + 4000, first + 4095, first + 4096)).toEqual([
+    false,
+    false,
+    true,
+    true,
+    false,
+    false,
+    true,
+  ]);
+  expect(free(end - 6, end - 5, end - 1)).toEqual([true, false, false]);
+  expect(hotplug.remove(1, 0)).toBe("done");
+  expect([allocator.freeFrames(1), hotplug.online(1), allocator.freeFrames(1)]).toEqual([0, true, 16_384 - 111]);
 });

@@ -6,6 +6,7 @@ import { type CpuId, NONE } from "@kreplica/hw-x86/api";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { EAGER_PGDS, LAZY_PGDS, PGD_ORDER } from "../../src/api.js";
+import { testKernel } from "../../src/testing.js";
 import { PAGE, type Known, type Setup, Switching } from "./switching.js";
 
 const A = 0x1000_0000n;
@@ -332,4 +333,25 @@ test("a PGD of the node's own that came while the CPU was elsewhere: nothing mad
   s.run(2, one);
   expect(machine.cpu(2).rootFrame).toBe(one.space.pgd(1));
   expect(machine.cpu(2).told.at(-1)).toBe(`cr3 0x${one.space.cr3(1, "kernel", 1).toString(16)}`);
+});
+
+test("a CPU that has run no process has nothing loaded, borrows nothing, and is told of nothing", () => {
+  const { switcher, machine, view, boot, spaces } = testKernel({});
+  boot.run();
+  for (const cpu of machine.cpuIds) {
+    expect([switcher.loaded(cpu), switcher.isLazy(cpu), switcher.temporary(cpu), switcher.ldt(cpu)]).toEqual([
+      undefined,
+      false,
+      undefined,
+      undefined,
+    ]);
+    expect(switcher.expectedRoot(cpu)).toBe(view.kernelRoot(machine.nodeOfCpu(cpu)));
+    switcher.idle(cpu);
+    expect(switcher.isLazy(cpu)).toBe(false);
+  }
+  const space = spaces.create(0)!;
+  const before = { ...switcher.counts };
+  switcher.flush(space, { start: 0n, pages: 1 }, true, 0);
+  expect(switcher.counts).toEqual(before);
+  expect(machine.cpuIds.map((cpu) => switcher.nmiMayAccess(cpu, space))).toEqual(machine.cpuIds.map(() => false));
 });
