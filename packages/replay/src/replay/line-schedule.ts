@@ -80,8 +80,10 @@ export function readLineSchedule(bytes: Uint8Array, file: string): LineSchedule 
   const burstStart = new Uint32Array(stretches + 1);
   const textStart = new Uint32Array(stretches + 1);
   const text: number[] = [];
-  let lines = new Float64Array(1 << 16);
-  let stored = new Uint8Array(1 << 16);
+  // A line has a byte in the file at least. What is not written takes none of the host's memory, so that there is no
+  // need to grow, which would copy, nor to cut.
+  const lines = new Float64Array(bytes.length);
+  const stored = new Uint8Array(bytes.length);
   let filled = 0;
   let page = 0;
   let frame = 0;
@@ -107,14 +109,6 @@ export function readLineSchedule(bytes: Uint8Array, file: string): LineSchedule 
       const value = varint();
       line += signed(Math.floor(value / 2));
       if (line < 0 || line >= 2 ** 42) bad(`a line of stretch ${i} is out of range`);
-      if (filled === lines.length) {
-        const larger = new Float64Array(filled * 2);
-        larger.set(lines);
-        lines = larger;
-        const more = new Uint8Array(filled * 2);
-        more.set(stored);
-        stored = more;
-      }
       stored[filled] = value % 2;
       lines[filled++] = line;
     }
@@ -140,8 +134,8 @@ export function readLineSchedule(bytes: Uint8Array, file: string): LineSchedule 
     frames: Uint32Array.from(frames),
     touched: Uint8Array.from(touched),
     lineStart,
-    lines: lines.slice(0, filled),
-    stored: stored.slice(0, filled),
+    lines: lines.subarray(0, filled),
+    stored: stored.subarray(0, filled),
     bursts,
     burstStart,
     textStart,

@@ -232,8 +232,16 @@ export function moveText(lines: Float64Array, change: (batch: Batch) => void): v
   }
 }
 
-/** Physical pages the schedule beside a recording names; none without one. @throws TraceError */
-export const scheduledFrames = (run: RecordedRun): Iterable<number> => scheduleOf(run)?.frames ?? [];
+/**
+ * Physical pages the schedule beside a recording names; none without one. It is read when the first is asked for: most
+ * machines have room for all of the guest's memory and ask for none.
+ * @throws TraceError then
+ */
+export const scheduledFrames = (run: RecordedRun): Iterable<number> => ({
+  *[Symbol.iterator]() {
+    yield* scheduleOf(run)?.frames ?? [];
+  },
+});
 
 /** The schedule beside a recording, read; undefined without one. @throws TraceError */
 export function scheduleOf({ schedule }: RecordedRun): LineSchedule | undefined {

@@ -13,7 +13,7 @@
 import { invariant } from "@kreplica/mm-core";
 import { TraceError } from "@kreplica/trace";
 import type { LineSchedule } from "./line-schedule.js";
-import { Control, Op, Program, type ProgramPage } from "./program.js";
+import { Control, MAX_PAGES, Op, Program, type ProgramPage } from "./program.js";
 import type { PlacePage } from "./program-builder.js";
 import { type Piece, PARTS, type Replayer, type Window, type Workload } from "./replayer.js";
 
@@ -51,15 +51,33 @@ interface Template {
   readonly kernelEnd: number;
 }
 
+/** A template's page that a stretch fills in. */
+const VARIES: ProgramPage = { recorded: 0n, frame: -1, address: 0n };
+
+/** Lines of all stretches, those of a stretch in order of class, otherwise as they were. */
+interface ClassedLines {
+  /** By line: number of its page * 64 + line in the page. Half of what an address takes, and good for every kernel. */
+  readonly at: Uint32Array;
+  /** By number of a page: the first of its lines that there is, low 48 bits of the address divided by 64. */
+  readonly pages: readonly number[];
+  /** First line of each class of each stretch, `[stretch * CLASSES + class]`, and the end. */
+  readonly classStart: Uint32Array;
+}
+
+/** What of a schedule is needed as long as there is a run of it. */
+interface Stretches extends Omit<LineSchedule, "lines" | "stored"> {
+  readonly classed: ClassedLines;
+}
+
 export class LongRun implements Workload {
   readonly length: number;
   readonly instructions = new Float64Array(64 * 8);
+  private readonly schedule: Stretches;
   private readonly templates: readonly Template[];
-  private readonly lineLo: Int32Array;
-  private readonly lineHi: Int32Array;
+  /** Addresses of the pages that {@link ClassedLines} numbers, halves. */
+  private readonly pageLo: Int32Array;
+  private readonly pageHi: Int32Array;
   private readonly maps: readonly (ProgramPage | undefined)[];
-  /** First line of each class of each stretch, `[stretch * CLASSES + class]`, and the end. */
-  private readonly classStart: Uint32Array;
   private readonly textLo: Int32Array;
   private readonly textHi: Int32Array;
   /** Operations of the source at which each burst begins, and the end. */
@@ -78,7 +96,7 @@ export class LongRun implements Workload {
     private readonly source: Program,
     private readonly cuts: readonly number[],
     private readonly perCut: readonly Float64Array[],
-    private readonly schedule: LineSchedule,
+    schedule: LineSchedule | Stretches,
     place: PlacePage,
     private readonly file: string,
     made?: readonly Template[],
@@ -90,8 +108,8 @@ export class LongRun implements Workload {
         `it is for a recording of ${templates + bursts} stretches, the recording beside it has ${cuts.length + 1}`,
       );
     }
-    const { lines, classStart } = byClass(schedule);
-    this.classStart = classStart;
+    this.schedule = "lines" in schedule ? byClass(schedule) : schedule;
+    const { classed } = this.schedule;
     this.burstAt = [...cuts.slice(templates - 1), source.length];
     const text = Array.from(schedule.text, (line) => place(KERNEL_HALF + (BigInt(line) << 6n), -1));
     this.textLo = Int32Array.from(text, (address) => Number(BigInt.asIntN(32, address)));
@@ -107,30 +125,26 @@ export class LongRun implements Workload {
         (recorded >= DIRECT_MAP && recorded < VMALLOC) || (recorded >= VMEMMAP && recorded < CPU_ENTRY_AREA);
       return builtIn ? undefined : { recorded, frame: frames[i]!, address };
     });
-    this.lineLo = new Int32Array(lines.length);
-    this.lineHi = new Int32Array(lines.length);
-    let page = -1;
-    let lo = 0;
-    let hi = 0;
-    for (let i = 0; i < lines.length; i++) {
-      const line = lines[i]!;
-      if (Math.floor(line / 64) !== page) {
-        page = Math.floor(line / 64);
-        const address = places.get(page);
-        if (address === undefined) throw elsewhere(file, `line 0x${line.toString(16)} lies in a page it never names`);
-        lo = Number(BigInt.asIntN(32, address));
-        hi = Number(BigInt.asIntN(32, address >> 32n));
-      }
-      this.lineLo[i] = lo | ((line % 64) << 6);
-      this.lineHi[i] = hi;
-    }
+    this.pageLo = new Int32Array(classed.pages.length);
+    this.pageHi = new Int32Array(classed.pages.length);
+    classed.pages.forEach((line, number) => {
+      const address = places.get(Math.floor(line / 64));
+      if (address === undefined) throw elsewhere(file, `line 0x${line.toString(16)} lies in a page it never names`);
+      this.pageLo[number] = Number(BigInt.asIntN(32, address));
+      this.pageHi[number] = Number(BigInt.asIntN(32, address >> 32n));
+    });
     this.templates =
       made ??
       Array.from({ length: templates }, (_, i) => {
-        const own = lines.subarray(lineStart[origin[i]!]!, lineStart[origin[i]! + 1]!);
+        const own = Array.from(
+          classed.at.subarray(lineStart[origin[i]!]!, lineStart[origin[i]! + 1]!),
+          (at) => Math.floor(classed.pages[at >>> 6]! / 64) * 64 + (at & 63),
+        );
         const { program, mapped } = cut(source, cuts[i - 1] ?? 0, cuts[i] ?? source.length, own);
         return { program, mapped, origin: origin[i]!, kernelEnd: kernelEnd(program) };
       });
+    // Of the recording itself the bursts are run.
+    source.forget(this.burstAt[0]!);
     let length = source.length - this.burstAt[0]!;
     for (const counts of perCut.slice(templates))
       counts.forEach((count, slot) => {
@@ -244,15 +258,18 @@ export class LongRun implements Workload {
    * caches than it did.
    */
   private touchOthers(replayer: Replayer, origin: number, stretch: number): void {
+    const { pageLo, pageHi } = this;
     const {
-      classStart,
-      schedule: { textStart },
-    } = this;
+      textStart,
+      classed: { at: places, classStart },
+    } = this.schedule;
     for (let which = 0; which < CLASSES; which++) {
       const wanted = classStart[origin * CLASSES + which + 1]! - classStart[origin * CLASSES + which]!;
       const end = classStart[stretch * CLASSES + which + 1]!;
       for (let at = classStart[stretch * CLASSES + which]! + wanted; at < end; at++) {
-        replayer.touch(which % 2 === 0 ? Op.Load : Op.Store, this.lineLo[at]!, this.lineHi[at]!);
+        const place = places[at]!;
+        const lo = pageLo[place >>> 6]! | ((place & 63) << 6);
+        replayer.touch(which % 2 === 0 ? Op.Load : Op.Store, lo, pageHi[place >>> 6]!);
       }
     }
     for (let at = textStart[stretch]!; at < textStart[stretch + 1]!; at++)
@@ -261,7 +278,8 @@ export class LongRun implements Workload {
 
   /** Gives the template's lines of a class the addresses of the stretch's; where it has none, the template's own. */
   private fill(program: Program, origin: number, stretch: number, which: number): void {
-    const { classStart, lineLo, lineHi } = this;
+    const { pageLo, pageHi } = this;
+    const { at: places, classStart } = this.schedule.classed;
     const base = classStart[origin * CLASSES]!;
     const own = classStart[origin * CLASSES + which]!;
     const ownEnd = classStart[origin * CLASSES + which + 1]!;
@@ -270,29 +288,41 @@ export class LongRun implements Workload {
     for (let at = own; at < ownEnd; at++) {
       const nth = at - own;
       const from = count === 0 ? at : first + (nth < count ? nth : nth % count);
-      program.pageLo[at - base] = lineLo[from]!;
-      program.pageHi[at - base] = lineHi[from]!;
+      const place = places[from]!;
+      program.pageLo[at - base] = pageLo[place >>> 6]! | ((place & 63) << 6);
+      program.pageHi[at - base] = pageHi[place >>> 6]!;
     }
   }
 }
 
-/** The schedule's lines, those of a stretch in order of class, otherwise as they were. */
-function byClass({ lines, stored, lineStart, stretches }: LineSchedule): {
-  lines: Float64Array;
-  classStart: Uint32Array;
-} {
-  const sorted = new Float64Array(lines.length);
+function byClass({ lines, stored, ...kept }: LineSchedule): Stretches {
+  const { lineStart, stretches } = kept;
+  const at = new Uint32Array(lines.length);
   const classStart = new Uint32Array(stretches * CLASSES + 1);
-  let at = 0;
+  const pages: number[] = [];
+  const numbers = new Map<number, number>();
+  let filled = 0;
+  let last = -1;
+  let number = 0;
   for (let i = 0; i < stretches; i++) {
     for (let which = 0; which < CLASSES; which++) {
-      classStart[i * CLASSES + which] = at;
-      for (let from = lineStart[i]!; from < lineStart[i + 1]!; from++)
-        if (classOf(lines[from]!, stored[from]!) === which) sorted[at++] = lines[from]!;
+      classStart[i * CLASSES + which] = filled;
+      for (let from = lineStart[i]!; from < lineStart[i + 1]!; from++) {
+        const line = lines[from]!;
+        if (classOf(line, stored[from]!) !== which) continue;
+        const page = Math.floor(line / 64);
+        if (page !== last) {
+          last = page;
+          number = numbers.get(page) ?? pages.push(line) - 1;
+          numbers.set(page, number);
+        }
+        at[filled++] = (number << 6) | (line % 64);
+      }
     }
   }
-  classStart[stretches * CLASSES] = at;
-  return { lines: sorted, classStart };
+  classStart[stretches * CLASSES] = filled;
+  invariant(pages.length <= MAX_PAGES, "a schedule has lines in more pages than a replay can number");
+  return { ...kept, classed: { at, pages, classStart } };
 }
 
 function kernelEnd(program: Program): number {
@@ -315,7 +345,7 @@ function cut(
   source: Program,
   from: number,
   to: number,
-  own: Float64Array,
+  own: readonly number[],
 ): { program: Program; mapped: Map<bigint, number[]> } {
   const program = new Program();
   if (source.entries) program.entries = [];
@@ -346,7 +376,7 @@ function cut(
     return (slot << 8) | (word & 3);
   };
   own.forEach((line, i) => {
-    program.addPage({ recorded: 0n, frame: -1, address: 0n });
+    program.addPage(VARIES);
     slots.set(line, i);
   });
   for (let at = from; at < to; at++) {

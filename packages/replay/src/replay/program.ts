@@ -50,8 +50,13 @@ export const enum Region {
  */
 export const SHORT_NO_OPS = 7;
 
-/** Operations in one chunk. Chunks, so that growing copies nothing. */
+/** Operations in one chunk at most. Chunks, so that growing copies no more than one of them. */
 export const CHUNK = 1 << 20;
+/**
+ * Operations that a chunk has room for at first, then twice as many each time: a long run has dozens of programs of a
+ * few thousand operations, and what is freed and given out again by the host is written with zeros throughout.
+ */
+const FIRST_ROOM = 1 << 13;
 /** Operations can name so many pages. */
 export const MAX_PAGES = 1 << 24;
 
@@ -100,8 +105,15 @@ export class Program {
 
   push(word: number): void {
     const at = this.length++ % CHUNK;
-    if (at === 0) this.chunks.push(new Uint32Array(CHUNK));
-    this.chunks[this.chunks.length - 1]![at] = word;
+    if (at === 0) this.chunks.push(new Uint32Array(FIRST_ROOM));
+    const last = this.chunks.length - 1;
+    let chunk = this.chunks[last]!;
+    if (at === chunk.length) {
+      const larger = new Uint32Array(at * 2);
+      larger.set(chunk);
+      this.chunks[last] = chunk = larger;
+    }
+    chunk[at] = word;
   }
 
   /** @returns its number */
@@ -117,6 +129,14 @@ export class Program {
   }
 
   /**
+   * Nobody will ask for operations before this one: gives the chunks back that have no other. For a program that has no
+   * copy yet.
+   */
+  forget(before: number): void {
+    this.chunks.fill(new Uint32Array(0), 0, Math.floor(before / CHUNK));
+  }
+
+  /**
    * The same operations with the pages where another kernel has them.
    * @param place asked for each page in the order of their numbers
    */
@@ -127,8 +147,11 @@ export class Program {
     other.entries = this.entries;
     for (const page of this.pages) {
       // A page that a long run fills in has no place of its own; one that stands for a line keeps the line.
-      const line = page.address & (PAGE - 1n);
-      other.addPage({ ...page, address: page.address === 0n ? 0n : place(page.recorded, page.frame) | line });
+      if (page.address === 0n) other.addPage(page);
+      else {
+        const line = page.address & (PAGE - 1n);
+        other.addPage({ ...page, address: place(page.recorded, page.frame) | line });
+      }
     }
     other.visits.push(...this.visits);
     other.instructions.set(this.instructions);
