@@ -1,12 +1,11 @@
 /** Threads that measure a worker's jobs, made as they are needed; one that ended is replaced. */
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { InputError } from "@kreplica/inputs";
-import { extensions } from "@kreplica/kernel";
 import { type Batch, type BatchCells, measureBatch } from "../sweep/batch.js";
 import { type BatchAnswer, SWEEP_WORKER } from "../sweep/run-batches.js";
-import { askedOf } from "../worker-pool.js";
+import { askedOf, startWorker } from "../worker-pool.js";
 
 export class Threads {
   private readonly idle: Worker[] = [];
@@ -41,7 +40,7 @@ export class Threads {
   }
 
   private begun(): Worker {
-    const thread = new Worker(this.file, { workerData: extensions().files });
+    const thread = startWorker(this.file);
     this.all.add(thread);
     return thread;
   }

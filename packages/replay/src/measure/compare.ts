@@ -234,23 +234,11 @@ export async function compare<Given extends KernelJob>(
   }: CompareRequest<Given>,
   run: JobRunner<Given & TraceJob>,
 ): Promise<CompareResult<Given>> {
-  // First, because a kernel that cannot be had is known before anything has been measured; nothing runs on these.
   const policy = policyOf(choice);
-  const common = jobKernel(given, kernel);
-  const booted = boot(common.with({ policy }));
-  const plain = boot(common.with({ policy: singleCopy }));
-  const cost = memoryCost(takeFootprint(plain), takeFootprint(booted));
-  const memory = booted.memory();
-  const invariants = booted.checkInvariants();
-  look?.(plain, booted);
+  const { image, near, standing, ...seen } = seenOnce(given, kernel, policy, look);
   const { spec, where } = given;
   const node = spec.cpus.find((cpu) => cpu.id === where.cpu)!.node;
-  const place = {
-    nodeIndex: indexOf(spec, node),
-    far: indexOf(spec, where.masterNode),
-    near: indexOf(spec, booted.view.nearest(node)),
-  };
-  const standing = standingOf(spec, where, booted.view);
+  const place = { nodeIndex: indexOf(spec, node), far: indexOf(spec, where.masterNode), near: indexOf(spec, near) };
   const dataOf = dataBeside(spec, where, dataNode, kernel.recorded.guest);
   const classes = all ? nodeClasses(spec, where.masterNode, standing.own, standing.nodes, dataOf) : [];
   const elsewhere = classes.filter(({ measured }) => measured.node !== node);
@@ -332,17 +320,48 @@ export async function compare<Given extends KernelJob>(
   return {
     job: given,
     policy,
-    kernel: booted.image.name,
+    kernel: image.name,
     recordedOn: kernel.recorded.name,
     tests,
     refused: [...refused, ...(drawn?.refused ?? [])],
     standing,
     reported,
-    switchStores: firstSwitchStores(booted, spec.cpus, node),
     machine: machine && drawn ? drawn.spread.over(machine, pairs) : machine,
     ...(drawn ? { layouts: drawn.layouts } : {}),
     loaded: loaded.result(),
-    ...(listed ? { listed, located: locatedIn(pairs, new TextSymbols(booted.image, kernel.symbols())) } : {}),
+    ...(listed ? { listed, located: locatedIn(pairs, new TextSymbols(image, kernel.symbols())) } : {}),
+    ...seen,
+  };
+}
+
+/**
+ * What both kernels say as they boot. First of all, because a kernel that cannot be had is known before anything has
+ * been measured. Nothing runs on these, and nothing of them is kept: they would lie in memory as long as the tests run.
+ */
+function seenOnce(
+  given: KernelJob,
+  kernel: ReplayKernel,
+  policy: KernelPolicy,
+  look: CompareRequest["look"],
+): Pick<CompareResult, "switchStores" | "process" | "memory" | "memoryCost" | "invariants" | "standing"> & {
+  readonly image: Booted["image"];
+  /** Node whose text the CPU runs where there are copies. */
+  readonly near: NodeId;
+} {
+  const { spec, where } = given;
+  const common = jobKernel(given, kernel);
+  const booted = boot(common.with({ policy }));
+  const plain = boot(common.with({ policy: singleCopy }));
+  const cost = memoryCost(takeFootprint(plain), takeFootprint(booted));
+  const memory = booted.memory();
+  const invariants = booted.checkInvariants();
+  look?.(plain, booted);
+  const node = spec.cpus.find((cpu) => cpu.id === where.cpu)!.node;
+  return {
+    image: booted.image,
+    near: booted.view.nearest(node),
+    standing: standingOf(spec, where, booted.view),
+    switchStores: firstSwitchStores(booted, spec.cpus, node),
     process: processBytes(plain, booted, where.cpu),
     memory,
     memoryCost: cost,
