@@ -1,14 +1,11 @@
 /// <reference types="node" />
 /**
- * Instructions a second of user time on functions of the day's Debian kernel, executed from the replica of the CPU's
- * node: translations and caches off the fast path but exact, and with TLBs, caches and cycles for every access.
+ * Instructions a second of processor time on functions of the day's Debian kernel, executed from the replica of the
+ * CPU's node: translations and caches off the fast path but exact, and with TLBs, caches and cycles for every access.
  *
- * In packages/bench: npm run micro -- isa-kernel [vmlinuz]
+ * In packages/bench: npm run micro -- isa-kernel [function | all [exact | accounted | all [warm [round [vmlinuz]]]]]
  *
- * Measured 2026-11-29 on Debian's 6.1 cloud-amd64 (Node 20.20.2, 2 shared cores, best of seven rounds), million a
- * second, and interpreted the same day:
- *   exact                   sha256 601 (63), crc32_le 903 (44), xxh64 651 (38), memchr_inv 361 (39), __bitmap_weight 190 (50)
- *   every access accounted  sha256 113 (46), crc32_le 68 (24), xxh64 97 (24), memchr_inv 42 (15), __bitmap_weight 71 (27)
+ * with seconds of it before anything is measured, and of a round. Measured: docs/speed.md, "Instructions".
  */
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
@@ -21,7 +18,7 @@ import { optimizeLarge } from "../src/inlining.js";
 optimizeLarge();
 
 const kernel = await readKernelFile(
-  process.argv[2] ??
+  process.argv[6] ??
     (
       JSON.parse(
         execFileSync("node", [join(import.meta.dirname, "../../../scripts/fetch-kernel.mjs")], { encoding: "utf8" }),
@@ -49,19 +46,35 @@ function symbol(name: string): bigint {
   return (kernel.symbol(name) ?? 0n) + booted.layout.imageOffset;
 }
 
+const only = process.argv[2] === "all" ? undefined : process.argv[2];
+const onlyOn = process.argv[3] === "all" ? undefined : process.argv[3];
+const WARM = Number(process.argv[4] ?? 0.5),
+  ROUND = Number(process.argv[5] ?? 0.1),
+  ROUNDS = 7;
+
+/** Microseconds of this process: user and system, whose sum alone Linux counts exactly. */
+function processorTime(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
+
 for (const timed of [false, true]) {
+  if (onlyOn !== undefined && (onlyOn === "accounted") !== timed) continue;
   const caller = new KernelCaller(booted, scratch, booted.machine.cpuIds[1]!, timed);
   for (const [name, prepare] of Object.entries(CALLS)) {
-    if (kernel.symbol(name) === undefined) continue;
+    if (kernel.symbol(name) === undefined || (only !== undefined && only !== name)) continue;
     let best = 0;
-    for (let round = 0; round < 7; round++) {
+    for (let round = -1; round < ROUNDS; round++) {
+      const least = 1e6 * (round < 0 ? WARM : ROUND);
       const before = caller.interpreter.executed;
-      const start = process.cpuUsage().user;
-      while (process.cpuUsage().user - start < 100_000) caller.call(symbol(name), prepare(), 1e9);
-      best = Math.max(best, (caller.interpreter.executed - before) / (process.cpuUsage().user - start));
+      const start = processorTime();
+      let spent = 0;
+      while (spent < least) {
+        caller.call(symbol(name), prepare(), 1e9);
+        spent = processorTime() - start;
+      }
+      if (round >= 0) best = Math.max(best, (caller.interpreter.executed - before) / spent);
     }
-    console.log(
-      `${timed ? "every access accounted" : "exact"}  ${name.padEnd(16)} ${best.toFixed(1).padStart(6)} million/s`,
-    );
+    console.log(`${timed ? "accounted" : "exact"}  ${name.padEnd(16)} ${best.toFixed(1).padStart(6)} million/s`);
   }
 }

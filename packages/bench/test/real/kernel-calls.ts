@@ -110,12 +110,14 @@ export class KernelCaller {
     timed = false,
   ) {
     const port = new MachinePort(parts.machine, cpu, { timed });
-    const translate = port.translateFetch.bind(port);
-    port.translateFetch = (lo, hi) => {
-      const frame = translate(lo, hi);
-      if (hi === -1 && frame >= 0) this.fetched.add(frame);
-      return frame;
-    };
+    for (const way of ["translateFetch", "chargeFetch"] as const) {
+      const fetch = port[way].bind(port);
+      port[way] = (lo, hi) => {
+        const frame = fetch(lo, hi);
+        if (hi === -1 && frame >= 0) this.fetched.add(frame);
+        return frame;
+      };
+    }
     this.interpreter = new Interpreter(port);
     const at = this.scratch.start + PAGE * BigInt(1 + 4 * (cpu % 12));
     this.stack = at + 4n * PAGE - 64n;

@@ -282,6 +282,13 @@ export class MachineAccess {
     return this.memory.firstWordToWrite!(frame);
   }
 
+  // No window is open while accesses are charged, and no translation is remembered: there is nothing to follow.
+  chargeFetch(lo: number, hi: number): number {
+    const { cpu } = this;
+    const status = cpu.fetch(lo, hi);
+    return status !== 0 ? -this.failed(status, lo, hi) : cpu.lastFrame;
+  }
+
   window(lo: number, hi: number, write: boolean): FrameWindow | undefined {
     if (this.timed || this.memory.window === undefined || this.locate(lo, hi, write ? STORE : LOAD) !== 0)
       return undefined;

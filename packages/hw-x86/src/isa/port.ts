@@ -117,6 +117,8 @@ export interface CpuPort {
   chargeStore?(lo: number, hi: number): number;
   /** The load of a read-modify-write, and its store. */
   chargeModify?(lo: number, hi: number): number;
+  /** The fetch of the first line of a block. @returns as {@link translateFetch}, which does the same */
+  chargeFetch?(lo: number, hi: number): number;
   /** Words of memory, until the next access. */
   readonly words?: Int32Array;
   /** Charges instructions done. */

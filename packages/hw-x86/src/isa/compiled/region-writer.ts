@@ -198,7 +198,7 @@ export class RegionWriter {
       text.leave(String(lo), String(hi), ending, 0);
       text.add("}");
     };
-    text.add(`if((st=P.translateFetch(${lo},${hi}))!==F){`);
+    text.add(`if((st=P.chargeFetch(${lo},${hi}))!==F){`);
     out(Ending.Fetched);
     const bytes = ((lo & 63) + (endLo - lo)) | 0;
     for (let at = 64; at < bytes; at += 64) {
