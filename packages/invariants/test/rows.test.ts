@@ -28,8 +28,9 @@ describe.each(KERNEL_INVARIANTS.map((each) => [each.id, each] as const))(
   "%s",
   (id, { where, sentence, when, check }) => {
     test("belongs to a group, says when, where and what", () => {
-      expect([...GROUPS.keys()]).toContain(groupOf(id));
+      expect(GROUPS.get(groupOf(id))).toMatch(/\w/);
       expect(where.length).toBeGreaterThan(0);
+      for (const each of where) expect(each).toMatch(/^(state|run|boot|areas|patching|test packages\/\S+\.test\.ts)$/);
       expect(when).not.toBe("");
       expect(sentence).not.toMatch(/^$|\n|\.$/);
     });
