@@ -13,7 +13,7 @@ import { host } from "./host.js";
 import { CODE, type Shape } from "./instance-operands.js";
 import { drawShape, drawState } from "./instances.js";
 import { Model } from "./model.js";
-import { Native, whyNoNative, type Instance } from "./native.js";
+import { type Instance, Native, type Outcome, whyNoNative } from "./native.js";
 import { Random } from "./random.js";
 import { vendorShapes } from "./vendor-shapes.js";
 
@@ -30,6 +30,19 @@ const reason =
     : undefined);
 if (reason !== undefined) console.warn(`INSTRUCTION PROOF SKIPPED: ${reason}`);
 const ALIGNMENT_CHECK = 17;
+/** Instances that differ are run again, so many of them. */
+const MOST_AGAIN = 50;
+const GENERAL_PROTECTION = 13;
+
+/**
+ * Whether the runner's own entry code faulted, and the instance did not run: stepped through with RSP already the
+ * instance's, and no canonical address, the way back from the trap is a #GP on AMD's family 1Ah (met on one host).
+ */
+const notEntered = ({ state }: Instance, { trap, rip }: Outcome): boolean =>
+  trap === GENERAL_PROTECTION &&
+  rip < CODE &&
+  (state.flags & 0x100n) !== 0n &&
+  BigInt.asUintN(64, BigInt.asIntN(48, state.registers[4]!)) !== BigInt.asUintN(64, state.registers[4]!);
 
 /**
  * What one instruction's bytes are to iced: mnemonic, encoding (which implies operand sizes), and how it addresses
@@ -60,9 +73,18 @@ function identify(bytes: Uint8Array): { mnemonic: number; code: number; form: st
   return { mnemonic, code, form: locked ? `lock ${form}` : form };
 }
 
-/** Whether the processor lacks the instruction. With FRED, SWAPGS and SYSRET are #UD, which is not modelled. */
+/**
+ * What processors of a vendor have that came after the one modelled (docs/decisions/016-two-vendors.md): AMD's family
+ * 1Ah, MOVDIRI.
+ */
+const LATER: Readonly<Record<string, ReadonlySet<string>>> = { amd: new Set(["movdiri"]) };
+/**
+ * Whether the processor or the modelled one lacks the instruction. With FRED, SWAPGS and SYSRET are #UD, which is not
+ * modelled.
+ */
 const lacks = ({ feature, text }: Shape): boolean =>
-  (feature !== undefined && !features.has(feature)) || (features.has("fred") && /^(swapgs|sysretq)$/.test(text));
+  (feature !== undefined && (!features.has(feature) || (vendor !== undefined && LATER[vendor]?.has(feature)))) ||
+  (features.has("fred") && /^(swapgs|sysretq)$/.test(text));
 
 function draw(): { shapes: Shape[]; skipped: Map<string, number> } {
   const r = new Random(seed);
@@ -99,21 +121,37 @@ test.skipIf(reason !== undefined)("random instances do in the model what they do
     let failures = 0;
     const vectors = new Map<number, number>();
     const excluded = HYPERVISORS.map(() => 0);
+    let unentered = 0;
+    const compared = (instance: Instance, outcome: Outcome, k: number): string[] => {
+      try {
+        return differences(vendor!, instance, outcome, model.run(instance, (k & 1) === 0));
+      } catch (error) {
+        return [String(error)];
+      }
+    };
+    let once = 0;
+    /** Whether the processor does as the model three times more: an interrupt in the middle left its mark before. */
+    const seenOnce = (instance: Instance, k: number): boolean => {
+      if (failures + once >= MOST_AGAIN) return false;
+      for (let again = 0; again < 3; again++)
+        if (compared(instance, native.run([instance])[0]!, k).length > 0) return false;
+      once++;
+      return true;
+    };
     instances.forEach((instance, k) => {
       const outcome = outcomes[k]!;
       vectors.set(outcome.trap, (vectors.get(outcome.trap) ?? 0) + 1);
       // AC is never set: this is Linux killing a locked access across two lines (split_lock_detect=fatal).
       if (outcome.trap === ALIGNMENT_CHECK) return;
+      if (notEntered(instance, outcome)) {
+        unentered++;
+        return;
+      }
       HYPERVISORS.forEach((each, n) => {
         if (each.vendor === vendor && each.undo(instance, outcome) !== outcome) excluded[n]!++;
       });
-      let found: string[];
-      try {
-        found = differences(vendor!, instance, outcome, model.run(instance, (k & 1) === 0));
-      } catch (error) {
-        found = [String(error)];
-      }
-      if (found.length === 0) return;
+      const found = compared(instance, outcome, k);
+      if (found.length === 0 || seenOnce(instance, k)) return;
       failures++;
       const key = `${instance.shape.mnemonic} ${found[0]!.split(":")[0]}`;
       if (wrong.has(key)) return;
@@ -145,7 +183,19 @@ test.skipIf(reason !== undefined)("random instances do in the model what they do
       console.warn(
         `not proven: ${vectors.get(ALIGNMENT_CHECK)} locked accesses across two lines, which this kernel forbids (split_lock_detect)`,
       );
-    if (skipped.size > 0) console.warn(`not on this processor, not proven: ${[...skipped.keys()].join(", ")}`);
+    if (once > 0) console.warn(`${once} instances differed once, and then three times not: what interrupts leave`);
+    // An NT that POPF set was lost twice in two million instances.
+    expect(once).toBeLessThan(10);
+    if (unentered > 0)
+      console.warn(
+        `not proven: ${unentered} stepped instances that this processor did not come to by the runner's entry`,
+      );
+    // One in a hundred thousand; more would be something else.
+    expect(unentered).toBeLessThan(20);
+    if (skipped.size > 0)
+      console.warn(
+        `not on this processor, or not on the modelled one, and not proven: ${[...skipped.keys()].join(", ")}`,
+      );
     expect(failures, `${failures} of ${instances.length} instances differ:\n${[...wrong.values()].join("\n")}`).toBe(0);
     // A proof in which nothing faulted, or everything did, would prove little.
     for (const vector of [0, 3, 6, 13, 14, 255])

@@ -289,8 +289,8 @@ class HolderSpace implements AddressSpace {
   }
 
   /**
-   * The first leaf at or below a table. Asked for each page that comes or goes: what walkTables takes to be told what to
-   * do costs more than the way. @param base page at which the table begins
+   * The first leaf at or below a table. Asked for each page that comes or goes: what walkTables takes to be told what
+   * to do costs more than the way. @param base page at which the table begins
    */
   private leafBelow(table: Frame, level: number, base: number, first: number, last: number): Leaf | undefined {
     const { memory } = this.context.entries;
