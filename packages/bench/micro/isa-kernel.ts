@@ -13,6 +13,7 @@ import { readKernelFile } from "../src/inputs/kernel-file.js";
 import { KernelCaller, Scratch } from "../test/real/kernel-calls.js";
 import { bootPatched } from "../test/real/patched-kernel.js";
 import { optimizeLarge } from "../src/inlining.js";
+import { bestRate, chosen } from "./timing.js";
 
 // As the command has it.
 optimizeLarge();
@@ -46,35 +47,22 @@ function symbol(name: string): bigint {
   return (kernel.symbol(name) ?? 0n) + booted.layout.imageOffset;
 }
 
-const only = process.argv[2] === "all" ? undefined : process.argv[2];
-const onlyOn = process.argv[3] === "all" ? undefined : process.argv[3];
+const only = chosen(process.argv[2]);
+const onlyOn = chosen(process.argv[3]);
 const WARM = Number(process.argv[4] ?? 0.5),
   ROUND = Number(process.argv[5] ?? 0.1),
   ROUNDS = 7;
-
-/** Microseconds of this process: user and system, whose sum alone Linux counts exactly. */
-function processorTime(): number {
-  const { user, system } = process.cpuUsage();
-  return user + system;
-}
 
 for (const timed of [false, true]) {
   if (onlyOn !== undefined && (onlyOn === "accounted") !== timed) continue;
   const caller = new KernelCaller(booted, scratch, booted.machine.cpuIds[1]!, timed);
   for (const [name, prepare] of Object.entries(CALLS)) {
     if (kernel.symbol(name) === undefined || (only !== undefined && only !== name)) continue;
-    let best = 0;
-    for (let round = -1; round < ROUNDS; round++) {
-      const least = 1e6 * (round < 0 ? WARM : ROUND);
+    const best = bestRate(ROUNDS, WARM, ROUND, () => {
       const before = caller.interpreter.executed;
-      const start = processorTime();
-      let spent = 0;
-      while (spent < least) {
-        caller.call(symbol(name), prepare(), 1e9);
-        spent = processorTime() - start;
-      }
-      if (round >= 0) best = Math.max(best, (caller.interpreter.executed - before) / spent);
-    }
+      caller.call(symbol(name), prepare(), 1e9);
+      return caller.interpreter.executed - before;
+    });
     console.log(`${timed ? "accounted" : "exact"}  ${name.padEnd(16)} ${best.toFixed(1).padStart(6)} million/s`);
   }
 }

@@ -25,6 +25,7 @@ import { FlatMemory, FlatMemoryPort, Interpreter, MachinePort } from "@kreplica/
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { e52690v3 } from "@kreplica/machines";
 import { optimizeLarge } from "../src/inlining.js";
+import { bestRate, chosen } from "./timing.js";
 
 // As the command has it.
 optimizeLarge();
@@ -161,37 +162,15 @@ function run({ cpu, write }: Ground, which: number): void {
   if (stop !== "halted") throw new Error(`${PROGRAMS[which]!}: ${stop} at 0x${cpu.rip.toString(16)} ${cpu.stopReason}`);
 }
 
-/** Microseconds of this process: user and system, whose sum alone Linux counts exactly. */
-function processorTime(): number {
-  const { user, system } = process.cpuUsage();
-  return user + system;
-}
-
-/** Seconds of that before anything is measured, and of each of the rounds the best of which is told. */
+/** Seconds of processor time before anything is measured, and of each of the rounds the best of which is told. */
 const WARM = Number(process.argv[4] ?? 0.5),
   ROUND = Number(process.argv[5] ?? 0.1),
   ROUNDS = 5;
-
-/** @returns units a microsecond, in the best round */
-function best(once: () => number): number {
-  let top = 0;
-  for (let round = -1; round < ROUNDS; round++) {
-    const least = 1e6 * (round < 0 ? WARM : ROUND);
-    let units = 0;
-    let spent = 0;
-    const start = processorTime();
-    while (spent < least) {
-      units += once();
-      spent = processorTime() - start;
-    }
-    if (round >= 0) top = Math.max(top, units / spent);
-  }
-  return top;
-}
+const best = (once: () => number): number => bestRate(ROUNDS, WARM, ROUND, once);
 
 const image = compile();
-const only = process.argv[2] === "all" ? undefined : process.argv[2];
-const onlyOn = process.argv[3] === "all" ? undefined : process.argv[3];
+const only = chosen(process.argv[2]);
+const onlyOn = chosen(process.argv[3]);
 for (const ground of [
   flat(true),
   flat(false),
@@ -213,7 +192,9 @@ for (const ground of [
     console.log(`${ground.name.padEnd(16)} ${program.padEnd(12)} ${speed.toFixed(1).padStart(6)} million/s`);
   }
 }
-if (onlyOn === undefined) {
+// What follows has no ground to choose.
+if (onlyOn !== undefined) process.exit(0);
+{
   // Single steps, as interleavings are explored.
   const ground = flat(true);
   ground.write(1, 0, Uint8Array.of(0x48, 0xff, 0xc0, 0xeb, 0xfb));
@@ -321,7 +302,6 @@ const switched = (): number => {
   }
   return 2000 * small.length;
 };
-if (onlyOn !== undefined) process.exit(0);
 const [byHalves, byBigint, bySwitch] = [best(calls(small)), best(calls(list(add64, address64))), best(switched)];
 console.log(
   `registers        halves ${byHalves.toFixed(0)}, bigint ${byBigint.toFixed(0)} million operations/s: ratio ${(byHalves / byBigint).toFixed(1)}`,

@@ -1,8 +1,8 @@
 /// <reference types="node" />
 /**
  * What a second worker gives a sweep: its time with one worker over its time with two; and what this host gives at all,
- * which is that of two processes: both halves of the plan at once, each by one worker. Two threads of one core give less
- * than two cores. Results are compared, byte for byte.
+ * which is that of two processes: both halves of the plan at once, each by one worker. Two threads of one core give
+ * less than two cores. Results are compared, byte for byte.
  *
  * In packages/bench, after a build: npm run micro -- sweep [rounds]     rounds in turn, 3; the least time counts
  */

@@ -38,5 +38,8 @@ export async function invoke(
   return { code, out, error };
 }
 
+/** Has calls that ask for the same run of a recording share it, in a folder; no text is kept. */
+export const sharedRuns = (folder: string): Keeping => ({ folder, watched: false, leastSeconds: Infinity });
+
 /** All commands as they register themselves, with nothing around them. */
 export const registered = async (): Promise<readonly Command[]> => (await programOf()).commands;

@@ -12,7 +12,7 @@ import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
 import { COMMANDS } from "../src/commands/all.js";
 import { debianKernel } from "./debian-kernel.js";
-import { invoke, registered } from "./invoke.js";
+import { invoke, registered, sharedRuns } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-widths-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -31,8 +31,8 @@ const objects = ((): readonly string[] => {
 
 const mix = join(folder, "mix.json");
 writeFileSync(mix, JSON.stringify({ calls: { openat: 1200, kill: 30, futex: 77, epoll_wait: 5 } }));
-/** What recordings counted is the same at any width: each run is computed once. No text is kept. */
-const keep = { folder: join(folder, "runs"), watched: false, leastSeconds: Infinity };
+/** What recordings counted is the same at any width: each run is computed once. */
+const keep = sharedRuns(join(folder, "runs"));
 
 const plan = join(folder, "plan.yaml");
 writeFileSync(

@@ -15,8 +15,9 @@ import { Differential } from "../src/differential.js";
 import { FAMILIES } from "../src/families.js";
 import type { Operation, OperationFamily } from "../src/family.js";
 import type { Subject } from "../src/subject.js";
+import { entryOf, found as foundBy, perform } from "./behind.js";
+import type { Given } from "./met.js";
 
-type Given = Record<string, unknown> & { readonly op: string };
 const spec = { spec: smallMachine(2), policy: "per-node", image: smallImage() };
 const on = { p: 0, cpu: 0 };
 const area = { ...on, writable: true, large: false, locked: false, policy: 0 };
@@ -24,18 +25,13 @@ const touch = (page: number, kind: string, value: number) => ({ op: "touch", cpu
 
 const pair = new Differential(spec, "step", FAMILIES);
 const [subject, twin] = [pair.subject, pair.twin!];
-const perform = (system: CheckedSystem, ...operations: readonly Given[]): void => {
-  for (const each of operations) system.perform(each as Operation);
-};
 const both = (...operations: readonly Given[]): void => {
   for (const system of [subject, twin]) perform(system, ...operations);
 };
-const found = (): string | undefined => {
-  const failure = failureIn(() => {
+const found = (): string | undefined =>
+  foundBy(() => {
     pair.compare();
   });
-  return failure && `${failure.invariant}: ${failure.detail}`;
-};
 const processOf = (system: CheckedSystem, index = 0): Process => system.population.live[index]!.process;
 /** What is found while an area of a process of the kernel under check is another. */
 const whileArea = (address: bigint, change: Partial<Vma>): string | undefined => {
@@ -50,20 +46,10 @@ const whileArea = (address: bigint, change: Partial<Vma>): string | undefined =>
   expect(found()).toBeUndefined();
   return failure;
 };
-/** The entry of a page, of 4 KiB or 2 MiB. */
-const entryOf = (system: CheckedSystem, page: bigint, level = 1): { table: number; index: number } => {
-  const { entries } = system.parts;
-  const { space } = processOf(system);
-  let table = space.pgd(space.pgdNodes[0]!);
-  for (let each = 4; each > level; each--)
-    table = entries.low(table, Number((page >> BigInt(9 * (each - 1))) & 511n)) >>> 12;
-  return { table, index: Number((page >> BigInt(9 * (level - 1))) & 511n) };
-};
 /** What is found while an entry of a kernel's has other bits. */
 const whileEntry = (system: CheckedSystem, page: bigint, low: number, high = 0, level = 1): string | undefined => {
   const { entries } = system.parts;
-  const { table, index } = entryOf(system, page, level);
-  const [lo, hi] = [entries.low(table, index), entries.high(table, index)];
+  const { table, index, lo, hi } = entryOf(system, processOf(system), page << 12n, level);
   entries.write(table, index, (lo ^ low) >>> 0, (hi ^ high) >>> 0);
   const failure = found();
   entries.write(table, index, lo, hi);
@@ -253,7 +239,9 @@ describe("in its words, first as it is, then as it is with a single copy:", () =
   });
 });
 
-/** Families that tell what they are asked for, on which kernel; users see what one of them does, and not the other's. */
+/**
+ * Families that tell what they are asked for, on which kernel; users see what one of them does, and not the other's.
+ */
 const asked: [what: string, of: Subject][] = [];
 let act: (system: Subject) => void = () => undefined;
 const telling = (op: string, seenByUsers: boolean): OperationFamily => ({

@@ -10,6 +10,7 @@ import type { Subject } from "../src/subject.js";
 import { Differential } from "../src/differential.js";
 import { FAMILIES, repertoire } from "../src/families.js";
 import type { Operation, OperationFamily } from "../src/family.js";
+import { entryOf } from "./behind.js";
 
 const kernel = (policy = "per-node", nodes = 2): BootOptions => ({
   spec: smallMachine(nodes),
@@ -29,18 +30,7 @@ const SETUP = [
 const LARGE_PAGE = 0x400n;
 
 /** The leaf of a process's first page, on the kernel under check. */
-function leaf(
-  system: Subject,
-  process: Process,
-  page = 0x200n,
-): { table: number; index: number; lo: number; hi: number } {
-  const { entries } = system.parts;
-  let table = process.space.pgd(0);
-  for (let level = 4; level > 1; level--)
-    table = entries.low(table, Number((page >> BigInt(9 * (level - 1))) & 511n)) >>> 12;
-  const index = Number(page & 511n);
-  return { table, index, lo: entries.low(table, index), hi: entries.high(table, index) };
-}
+const leaf = (system: Subject, process: Process, page = 0x200n) => entryOf(system, process, page << 12n);
 
 /** Does something wrong to the kernel under check alone. */
 function vandal(harm: (system: Subject, process: Process) => void): OperationFamily {

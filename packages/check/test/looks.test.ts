@@ -2,30 +2,26 @@
  * What is looked at of each process, beside what it was that population.test.ts breaks: all processes, all kinds of
  * pages, each outcome of an access; and what a run begins with.
  */
-import { ldtAddress, LDT_PAGES, LDT_SLOT, type Process } from "@kreplica/mm-core";
+import { ldtAddress, LDT_PAGES, LDT_SLOT } from "@kreplica/mm-core";
 import { addressOfFrame } from "@kreplica/hw-x86/api";
 import { smallImage, smallMachine } from "@kreplica/kernel";
 import { beforeEach, describe, expect, test } from "vitest";
-import { failureIn } from "../src/check-failure.js";
 import { CheckedSystem } from "../src/checked-system.js";
 import { FAMILIES } from "../src/families.js";
-import type { Operation } from "../src/family.js";
 import { FILE_PAGES, FILES, Population } from "../src/population.js";
 import type { TableWatch } from "../src/table-watch.js";
 import { pageNumber, UserModel, WORDS } from "../src/user-model.js";
+import * as behind from "./behind.js";
+import { entryOf, found, foundInTurn } from "./behind.js";
+import type { Given } from "./met.js";
 
-type Given = Record<string, unknown> & { readonly op: string };
 const boot = (pti: boolean) =>
   new CheckedSystem({ spec: smallMachine(2), policy: "per-node", pti, image: smallImage() }, { families: FAMILIES });
 const system = boot(true);
 const { population, parts } = system;
 const { entries, machine, allocator } = parts;
 const perform = (...operations: readonly Given[]): void => {
-  for (const each of operations) system.perform(each as Operation);
-};
-const found = (look: () => void): string | undefined => {
-  const failure = failureIn(look);
-  return failure && `${failure.invariant}: ${failure.detail}`;
+  behind.perform(system, ...operations);
 };
 const compare = () =>
   found(() => {
@@ -43,17 +39,9 @@ const area = { p: 0, cpu: 0, locked: false, policy: 0, large: false, writable: t
 const fileArea = { p: 0, cpu: 0, page: 6, pages: 2, writable: true, file: 0, offset: 0, shared: true };
 const touch = (page: number, kind: string, value: number, cpu = 0): Given => ({ op: "touch", cpu, page, kind, value });
 const hexOf = (address: bigint) => `0x${pageNumber(address).toString(16)}`;
-/** The entry of an address, of a process's first PGD. */
-const entryOf = ({ space }: Process, address: bigint, level = 1) => {
-  const at = (each: number): number => Number((address >> BigInt(12 + 9 * (each - 1))) & 511n);
-  let table = space.pgd(space.pgdNodes[0]!);
-  for (let each = 4; each > level; each--) table = entries.low(table, at(each)) >>> 12;
-  const index = at(level);
-  return { table, index, lo: entries.low(table, index), hi: entries.high(table, index) };
-};
 /** What a look finds while an entry, behind the kernel's back, is another. */
 const whileEntry = (address: bigint, lo: (was: number) => number, look: () => string | undefined, level = 1) => {
-  const entry = entryOf(live().process, address, level);
+  const entry = entryOf(system, live().process, address, level);
   entries.write(entry.table, entry.index, lo(entry.lo) >>> 0, entry.hi);
   const failure = look();
   entries.write(entry.table, entry.index, entry.lo, entry.hi);
@@ -244,7 +232,7 @@ describe("of every process", () => {
     const address = system.address(6);
     expect(population.pageCache.find(population.file(0).file, 0)).toBe(frameOf(address, 1));
     expect(compare()).toBeUndefined();
-    const { table, index, lo, hi } = entryOf(process, address);
+    const { table, index, lo, hi } = entryOf(system, process, address);
     const [own, other] = [lo >>> 12, frameOf(FIRST, 1)];
     entries.write(table, index, framed(other)(lo) >>> 0, hi);
     const failure = compare();
@@ -255,12 +243,7 @@ describe("of every process", () => {
   });
 
   test("locked pages are compared in turn, and now and then what is mapped", () => {
-    const steps = (count: number) =>
-      Array.from({ length: count }, () =>
-        found(() => {
-          population.compareInTurn();
-        }),
-      ).filter((each) => each !== undefined);
+    const steps = (count: number) => foundInTurn(population, count);
     for (const { process } of population.live) {
       process.locked += 2;
       expect(new Set(steps(4))).toEqual(new Set([`F8: process ${process.id} counts 2 locked pages, its areas 0`]));
@@ -375,7 +358,7 @@ describe("descriptors", () => {
       const { process } = live();
       const { place, frames } = process.ldt!;
       const address = ldtAddress(parts.layout.levels, place);
-      const { table, index, lo, hi } = entryOf(process, address);
+      const { table, index, lo, hi } = entryOf(system, process, address);
       expect([0, 1].map((page) => entries.low(table, index + page) >>> 12)).toEqual(frames);
       entries.write(table, index, framed(frames[1]!)(lo) >>> 0, hi);
       expect(compare()).toBe(entrySays(0, "in the kernel half on node 0", 0x205n, 5n));
@@ -393,11 +376,7 @@ describe("descriptors", () => {
 
   test("without KPTI are mapped nowhere", () => {
     const plain = boot(false);
-    for (const each of [
-      { op: "spawn", cpu: 0 },
-      { op: "ldt", p: 0, cpu: 0, entry: 512, value: 5 },
-    ])
-      plain.perform(each as Operation);
+    behind.perform(plain, { op: "spawn", cpu: 0 }, { op: "ldt", p: 0, cpu: 0, entry: 512, value: 5 });
     const { process } = plain.population.live[0]!;
     expect(plain.parts.entries.low(process.space.pgd(0), LDT_SLOT)).toBe(0);
     plain.population.compare();

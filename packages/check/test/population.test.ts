@@ -6,12 +6,13 @@ import { addressOfFrame } from "@kreplica/hw-x86/api";
 import { smallImage, smallMachine } from "@kreplica/kernel";
 import { LDT_SLOT } from "@kreplica/mm-core";
 import { beforeEach, describe, expect, test } from "vitest";
-import { failureIn } from "../src/check-failure.js";
 import { CheckedSystem } from "../src/checked-system.js";
 import { FAMILIES } from "../src/families.js";
-import type { Operation } from "../src/family.js";
 import type { Live } from "../src/population.js";
 import { pageNumber } from "../src/user-model.js";
+import * as behind from "./behind.js";
+import { found, foundInTurn } from "./behind.js";
+import type { Given } from "./met.js";
 
 const FIRST = 0x20_0000n;
 /** Of the area that has a large page. */
@@ -21,13 +22,8 @@ const system = new CheckedSystem(
   { families: FAMILIES },
 );
 const { population, parts } = system;
-const perform = (...operations: readonly (Record<string, unknown> & { op: string })[]): void => {
-  for (const operation of operations) system.perform(operation as Operation);
-};
-/** Id and detail of what a look finds; undefined where all is as the model says. */
-const found = (look: () => void): string | undefined => {
-  const failure = failureIn(look);
-  return failure && `${failure.invariant}: ${failure.detail}`;
+const perform = (...operations: readonly Given[]): void => {
+  behind.perform(system, ...operations);
 };
 const compare = () => {
   population.compare();
@@ -292,12 +288,7 @@ test("F2: a kernel slot of any process's PGD that is not its node's root's, from
 
 test("in turn: each process's locked pages after as many steps as there are processes, and its pages now and then", () => {
   perform({ op: "fork", p: 0, cpu: 1 });
-  const steps = (count: number) =>
-    Array.from({ length: count }, () =>
-      found(() => {
-        population.compareInTurn();
-      }),
-    ).filter((each) => each !== undefined);
+  const steps = (count: number) => foundInTurn(population, count);
   for (const { process } of population.live) {
     process.locked++;
     expect(steps(2), "locked").toHaveLength(1);

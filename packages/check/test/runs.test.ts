@@ -12,6 +12,7 @@ import { Differential } from "../src/differential.js";
 import type { FamilyAtWork, Operation, OperationFamily } from "../src/family.js";
 import { exploreScenes, type Meeting } from "../src/schedules.js";
 import type { Subject } from "../src/subject.js";
+import { strangeBeforeCleared } from "./behind.js";
 
 const kernel = { spec: smallMachine(2), policy: "per-node", image: smallImage() };
 const own = (name: string, start: (system: Subject) => FamilyAtWork): OperationFamily => ({
@@ -230,25 +231,12 @@ test("a second operation comes at every point of the first and once after it; ea
 });
 
 test("a pair that broke a rule is told once, with its point, and the next begins on a fresh kernel", () => {
-  // For the time of one store an entry names a strange frame.
   let boots = 0;
   const broken = {
     ...kernel,
     before({ spaces }: CheckedSystem["parts"]) {
       boots++;
-      const create = spaces.create.bind(spaces);
-      spaces.create = (...given) => {
-        const space = create(...given);
-        if (!space) return undefined;
-        const clear = space.clear.bind(space);
-        space.clear = (address) => {
-          const found = space.lookup(address);
-          if (found) space.set(address, { ...found, frame: 0x1000 }, 0);
-          clear(address);
-          return found;
-        };
-        return space;
-      };
+      strangeBeforeCleared(spaces);
     },
   };
   const asked: number[] = [];

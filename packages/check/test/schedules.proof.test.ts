@@ -9,6 +9,7 @@ import { describe, expect, test } from "vitest";
 import { CheckedSystem } from "../src/checked-system.js";
 import type { Operation } from "../src/family.js";
 import { exploreSchedules, LATE_PAIRS, PAIRS } from "../src/schedules.js";
+import { strangeBeforeCleared } from "./behind.js";
 
 const PROOF = process.env["KREPLICA_PROOF"] === "1";
 const kernel = (nodes: number, more: Partial<BootOptions> = {}): BootOptions => ({
@@ -64,19 +65,7 @@ test("the second really comes in the middle: a slot that reaches the nodes one a
 test("a schedule that breaks a rule is found and told: an entry that names a strange frame for the time of one store", () => {
   const options = kernel(2, {
     before({ spaces }) {
-      const create = spaces.create.bind(spaces);
-      spaces.create = (...given) => {
-        const space = create(...given);
-        if (!space) return undefined;
-        const clear = space.clear.bind(space);
-        space.clear = (address) => {
-          const found = space.lookup(address);
-          if (found) space.set(address, { ...found, frame: 0x1000 }, 0);
-          clear(address);
-          return found;
-        };
-        return space;
-      };
+      strangeBeforeCleared(spaces);
     },
   });
   const { broken } = exploreSchedules(options, 1000);

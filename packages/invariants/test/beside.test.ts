@@ -26,6 +26,7 @@ import {
   RODATA,
   said,
   sound,
+  table,
   TAIL,
   TEXT,
   TEXT_FRAME,
@@ -33,8 +34,6 @@ import {
   W,
   without,
 } from "./planted.js";
-
-const table = (): Frame => allocator.allocate(1, 0, { purpose: "page-table", zero: true });
 
 describe("H5: what user mode reads of the entry text", () => {
   /** Has node 1's user half map the large page of entry text by small ones. @returns their table */

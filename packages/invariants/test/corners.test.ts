@@ -24,6 +24,7 @@ import {
   RODATA,
   said,
   sound,
+  table,
   TAIL,
   TEXT,
   TEXT_FRAME,
@@ -34,7 +35,6 @@ import {
 } from "./planted.js";
 import { twoHolders } from "./two-holders.js";
 
-const table = (): Frame => allocator.allocate(1, 0, { purpose: "page-table", zero: true });
 /**
  * Has a root map the 2 MiB that begin at an address by small pages of the same frames and rights.
  * @returns their table

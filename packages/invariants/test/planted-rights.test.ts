@@ -4,7 +4,6 @@ import { directAddress, ldtAddress } from "@kreplica/mm-core/api";
 import {
   sound,
   layout,
-  allocator,
   BOOT,
   R0,
   R1,
@@ -31,6 +30,7 @@ import {
   type Planted,
   change,
   silentUntilPlanted,
+  table,
 } from "./planted.js";
 
 const PROTECTED: readonly Planted[] = [
@@ -185,7 +185,7 @@ const PROTECTED: readonly Planted[] = [
     "C8",
     "a global small page of one that is large",
     () => {
-      const small = allocator.allocate(1, 0, { purpose: "page-table", zero: true });
+      const small = table();
       change(R1 + 1, TEXT, 2, () => [(small << 12) | 0x63, 0]);
       change(R1 + 1, TEXT, 1, () => [(frameAt(R1, TEXT) << 12) | 0x161, 0]);
     },

@@ -21,6 +21,8 @@ export const DATA = imageAddress(layout, image.sections.find(({ kind }) => kind 
 export const INIT = imageAddress(layout, image.initBegin);
 /** A small page of .bss, whose small table all roots share, and what makes that of node 1 its own. */
 export const BSS = imageAddress(layout, image.symbol("idt_table")!) + 4n * PAGE;
+/** A new table of node 1. */
+export const table = (): Frame => allocator.allocate(1, 0, { purpose: "page-table", zero: true });
 export const ownBss = (): Frame => sound.move(R1, BSS, 2, 1);
 export const WINDOW = 0xffff_ffff_8000_0000n;
 export const frameAt = (root: Frame, address: bigint): Frame => {

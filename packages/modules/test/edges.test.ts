@@ -6,7 +6,6 @@ import {
   asPosted,
   layoutModule,
   type MemoryType,
-  ModuleError,
   ModuleImage,
   modulePolicy,
   placements,
@@ -21,18 +20,8 @@ import { alignTo, coreSymbols } from "../src/layout.js";
 import { sitesOutside } from "../src/patch-tables.js";
 import { elfObject, tinyHost, tinyModule, type ObjectSection, type TinyModule } from "../src/testing.js";
 import { loaderKernel } from "./support/kernel.js";
-import { nothingLeft } from "./support/refused.js";
+import { nothingLeft, said } from "./support/refused.js";
 
-/** Code and words of a refusal; undefined where nothing is refused. */
-const said = (act: () => unknown): string | undefined => {
-  try {
-    act();
-  } catch (error) {
-    if (error instanceof ModuleError) return `${error.code}: ${error.message}`;
-    throw error;
-  }
-  return undefined;
-};
 const text = (relocations: ObjectSection["relocations"], bytes = new Uint8Array(8)): TinyModule => ({
   sections: [{ name: ".text.odd", flags: 6, bytes, ...(relocations && { relocations }) }],
 });

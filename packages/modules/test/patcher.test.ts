@@ -1,9 +1,10 @@
 /** A module's sites as the running kernel has its own: by the kernel's state, but for keys that are the module's. */
 import { FEATURE, NO_TABLES, type PatchTables, plainPatchState } from "@kreplica/text-patch/api";
 import { describe, expect, test } from "vitest";
-import { ItsThunks, layoutModule, type MemoryType, ModuleError, ModuleImage, readModule } from "../src/index.js";
+import { ItsThunks, layoutModule, type MemoryType, ModuleImage, readModule } from "../src/index.js";
 import { NoPatcher, TablePatcher } from "../src/patcher.js";
 import { tinyHost, tinyModule } from "../src/testing.js";
+import { said } from "./support/refused.js";
 
 const BASE = -0x4000_0000;
 const FUNCTION = 0xffff_ffff_8100_1000n;
@@ -49,16 +50,6 @@ function imageWith(text: readonly number[], keys = 16) {
   };
 }
 
-/** Words and code of a refusal. */
-function said(act: () => unknown): string | undefined {
-  try {
-    act();
-  } catch (error) {
-    if (error instanceof ModuleError) return `${error.code}: ${error.message}`;
-    throw error;
-  }
-  return undefined;
-}
 const tablesOf = (some: Partial<PatchTables>): PatchTables => ({ ...NO_TABLES, ...some });
 type State = typeof plainPatchState;
 const patcher = (state: Partial<State> = {}, staticCallKey: (key: bigint) => bigint | undefined = () => undefined) =>

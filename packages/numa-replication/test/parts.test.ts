@@ -52,7 +52,9 @@ const nodes = [0, 1, 2].map((id) => ({ id, memoryMiB: 64, cpus: 1 }));
 describe("cloned tables", () => {
   const [TABLE, LEAF, NX] = [0x67, 0x1e3, 0x8000_0000];
 
-  /** A PGD that leads to a PUD with two PMD pages in the window and one below it, each with one PTE page and one leaf. */
+  /**
+   * A PGD that leads to a PUD with two PMD pages in the window and one below it, each with one PTE page and one leaf.
+   */
   function tree(levels: 4 | 5) {
     const { entries, allocator } = testKernel();
     const made: Frame[] = [];

@@ -10,7 +10,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { COMMANDS } from "../../src/commands/all.js";
 import { SCHEMAS } from "../../src/report/documents/documents.js";
 import { debianKernel } from "../debian-kernel.js";
-import { invoke, registered } from "../invoke.js";
+import { invoke, registered, sharedRuns } from "../invoke.js";
 import { faultsOf } from "./validator.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-documents-"));
@@ -30,8 +30,7 @@ writeFileSync(reported, JSON.stringify(REPORTED));
 const mix = join(folder, "mix.json");
 writeFileSync(mix, JSON.stringify({ calls: { kill: 3, read: { calls: 5, seconds: 1 } } }));
 
-/** Calls that ask for the same run of a recording share it. No text is kept. */
-const keep = { folder: join(folder, "runs"), watched: false, leastSeconds: Infinity };
+const keep = sharedRuns(join(folder, "runs"));
 
 const plan = join(folder, "plan.yaml");
 writeFileSync(plan, "schema: kreplica.sweep/1\naxes: { machine: [tiny-2-node], recording: [kill] }\n");

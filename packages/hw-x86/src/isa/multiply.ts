@@ -68,7 +68,7 @@ function multiplied64(c: Context, over: boolean): number {
 }
 
 /** Whether the signed product does not fit its low half. */
-export const exceeds = (): boolean => {
+const exceeds = (): boolean => {
   const sign = product[1]! >> 31;
   return product[2] !== sign || product[3] !== sign;
 };

@@ -3,6 +3,17 @@ import { expect } from "vitest";
 import { ModuleError } from "../../src/index.js";
 import type { LoaderKernel } from "./kernel.js";
 
+/** Code and words of a refusal; undefined where nothing is refused. */
+export function said(act: () => unknown): string | undefined {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof ModuleError) return `${error.code}: ${error.message}`;
+    throw error;
+  }
+  return undefined;
+}
+
 /** Code and errno of what is refused; "none" where nothing is. */
 export const refusal = (act: () => unknown): string => {
   try {

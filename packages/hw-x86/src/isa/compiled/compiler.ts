@@ -28,9 +28,20 @@ const LONGEST_TEXT = 45_000;
 
 /** What compiled code calls. */
 const HELPERS = {
-  ...{ load, store, faulted, stackFault },
-  ...{ highProduct, exceedsPair, multiplyPairs, multiplySigned, product },
-  ...{ divide, divideSigned, divideWord, divideSignedWord, result },
+  load,
+  store,
+  faulted,
+  stackFault,
+  highProduct,
+  exceedsPair,
+  multiplyPairs,
+  multiplySigned,
+  product,
+  divide,
+  divideSigned,
+  divideWord,
+  divideSignedWord,
+  result,
 };
 /** Their names, as the text has them. */
 const NAMES = Object.keys(HELPERS).join(",");
