@@ -2,9 +2,10 @@
 /**
  * What a second worker gives a sweep: its time with one worker over its time with two; and what this host gives at all,
  * which is that of two processes: both halves of the plan at once, each by one worker. Two threads of one core give
- * less than two cores. Results are compared, byte for byte.
+ * less than two cores. Rounds (3) in turn, of which the least time counts; results are compared, byte for byte. It needs
+ * a build.
  *
- * In packages/bench, after a build: npm run micro -- sweep [rounds]     rounds in turn, 3; the least time counts
+ * In packages/bench: npm run micro -- sweep [rounds]
  */
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -194,10 +194,24 @@ static double seconds_of(clockid_t clock) {
 double now_seconds(void) { return seconds_of(CLOCK_MONOTONIC_RAW); }
 double thread_seconds(void) { return seconds_of(CLOCK_THREAD_CPUTIME_ID); }
 
-/* Waits for all before it, and nothing after it starts early. */
+/* Some guests are shown no RDTSCP. */
+static int has_rdtscp(void) {
+  unsigned a, b, c, d;
+  return __get_cpuid(0x80000001u, &a, &b, &c, &d) && ((d >> 27) & 1);
+}
+
+/* Waits for all before it, and nothing after it starts early. Without RDTSCP a second fence waits, and Linux says which CPU it is. */
 uint64_t stamp(uint32_t *cpu) {
+  static int by_rdtscp = -1;
+  if (by_rdtscp < 0) by_rdtscp = has_rdtscp();
+  uint64_t time;
+  if (!by_rdtscp) *cpu = (uint32_t)sched_getcpu();
   _mm_mfence();
-  const uint64_t time = __rdtscp(cpu);
+  if (by_rdtscp) time = __rdtscp(cpu);
+  else {
+    _mm_lfence();
+    time = __rdtsc();
+  }
   _mm_lfence();
   return time;
 }

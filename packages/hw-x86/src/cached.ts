@@ -45,7 +45,7 @@ export interface CachedTranslations {
 
 /** {@link CachedTranslations} of one thread of a core. */
 export class ThreadTranslations implements CachedTranslations {
-  /** PCIDs in the order in which they were first loaded: a dozen at most, where a kernel has as few as Linux. */
+  /** PCIDs in the order in which they were first loaded: a dozen at most, where an operating system uses six. */
   private readonly pcids: number[] = [];
   /** By place of the PCID: what was loaded last. */
   private readonly roots: Frame[] = [];
