@@ -9,18 +9,21 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 const conditions = ["@kreplica/source"];
 
-/** A fault that scripts/planted.mjs wants planted: in what is loaded, not in the file. */
-const planted = JSON.parse(process.env["KREPLICA_PLANTED"] || "null") as {
-  readonly file: string;
-  readonly find: string;
-  readonly replace: string;
-} | null;
-const plantedReport = process.env["KREPLICA_PLANTED_REPORT"];
-const plant = planted && {
+/**
+ * A fault that scripts/planted.mjs wants planted: in what is loaded, not in the file. Which one is asked at each load:
+ * scripts/planted-runs.mjs plants one after the other in the process that this is read in.
+ */
+const plant = process.env["KREPLICA_PLANTED"] !== undefined && {
   name: "planted fault",
   enforce: "pre" as const,
-  transform: (code: string, id: string): string | undefined =>
-    id === planted.file ? code.replace(planted.find, () => planted.replace) : undefined,
+  transform: (code: string, id: string): string | undefined => {
+    const planted = JSON.parse(process.env["KREPLICA_PLANTED"] || "null") as {
+      readonly file: string;
+      readonly find: string;
+      readonly replace: string;
+    } | null;
+    return planted !== null && id === planted.file ? code.replace(planted.find, () => planted.replace) : undefined;
+  },
 };
 
 /**
@@ -70,18 +73,19 @@ export const packageTests = defineConfig({
     include: ["test/**/*.test.ts"],
     exclude: [...configDefaults.exclude, ...(process.env["KREPLICA_PROOF"] === "1" ? [] : ["test/**/*.proof.test.ts"])],
     // Under turbo, a line a package; alone, the runner's own screen.
-    reporters: plantedReport
-      ? [["json", { outputFile: plantedReport }]]
-      : [
-          process.env["TURBO_HASH"] ? fileURLToPath(new URL("scripts/package-line.mjs", import.meta.url)) : "default",
-          ["json", { outputFile: ".reports/vitest.json" }],
-        ],
+    reporters: [
+      process.env["TURBO_HASH"] ? fileURLToPath(new URL("scripts/package-line.mjs", import.meta.url)) : "default",
+      ["json", { outputFile: ".reports/vitest.json" }],
+    ],
     // Tests ask what the code computes, never what it told somebody before.
     env: { KREPLICA_KEEP: "0" },
     // For what hangs alone: a host of one busy core takes ten times what an idle one does.
     testTimeout: 600_000,
     hookTimeout: 600_000,
     maxWorkers: 2,
+    // Files of a worker share what they load: to load it again was half of a run. CONTRIBUTING.md says what that asks
+    // of what tests share.
+    isolate: process.env["KREPLICA_ISOLATE"] === "1",
     ...(cases > 0 && { sequence: { sequencer: CheapFilesFirst } }),
   },
 });

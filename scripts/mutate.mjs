@@ -112,6 +112,8 @@ function run(command, args, { cwd = tree, shown = false } = {}) {
     stdio: shown ? ["ignore", 2, 2] : ["ignore", "pipe", "pipe"],
     env: {
       ...process.env,
+      // A mutant of what is computed while a file is loaded needs the file loaded anew.
+      KREPLICA_ISOLATE: "1",
       ...(cases !== undefined && { KREPLICA_CASES: cases, KREPLICA_CASES_OF_ALL_BUT: counting.join() }),
     },
   });
@@ -130,8 +132,8 @@ pnpm("add", "--save-dev", "--workspace-root", "--save-exact", "--prefer-offline"
 
 /** Files of the package's tests that ten cases a property are too few for. */
 function filesThatCount() {
-  const told = join(tree, "cases.json");
-  const env = { ...process.env, KREPLICA_CASES: CASES, KREPLICA_PLANTED_REPORT: told };
+  const told = join(package_, ".reports/vitest.json");
+  const env = { ...process.env, KREPLICA_CASES: CASES };
   const vitest = join(tree, "node_modules/vitest/vitest.mjs");
   spawnSync(process.execPath, [vitest, "run", ...(values.tests ?? [])], { cwd: package_, stdio: "ignore", env });
   if (!existsSync(told)) return giveUp(`the tests of ${name} cannot be run`);

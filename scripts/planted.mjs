@@ -8,10 +8,9 @@
  * exactly once in its file is an error, and so is a test that fails without any fault, or does not run. Ends with 1
  * where a fault was not noticed, with 2 where something could not be looked at.
  */
-import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { fork } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -47,48 +46,65 @@ if (errors.length > 0) {
   process.exit(2);
 }
 
-const reports = mkdtempSync(join(tmpdir(), "kreplica-planted-"));
-process.on("exit", () => rmSync(reports, { recursive: true, force: true }));
-let runs = 0;
+/** One process of scripts/planted-runs.mjs at a time, for the package of the fault in work. */
+class Runner {
+  #name;
+  #child;
 
-/** Runs tests of a package. @returns tests that passed, and titles of those that failed; undefined where none ran */
-function run(name, files, pattern, planted) {
-  const report = join(reports, `${runs++}.json`);
-  const child = spawn(
-    process.execPath,
-    [
-      resolve(root, "node_modules/vitest/vitest.mjs"),
-      ...["run", ...files, ...(planted ? ["--bail=1"] : [])],
-      ...(pattern === undefined ? [] : ["-t", pattern]),
-    ],
-    {
-      cwd: join(packages, name),
-      stdio: ["ignore", "ignore", "ignore"],
-      env: {
-        ...process.env,
-        KREPLICA_PLANTED: planted ? JSON.stringify(planted) : "",
-        KREPLICA_PLANTED_REPORT: report,
-      },
-    },
-  );
-  return new Promise((done) => {
-    child.on("close", () => {
-      const tests = existsSync(report)
-        ? JSON.parse(readFileSync(report, "utf8")).testResults.flatMap(({ assertionResults }) => assertionResults)
-        : [];
-      const failed = tests.filter(({ status }) => status === "failed");
-      const passed = tests.filter(({ status }) => status === "passed").length;
-      done(passed + failed.length === 0 ? undefined : { passed, failed });
+  /** Runs tests of a package. @returns tests that passed, and titles of those that failed; undefined where none ran */
+  async run(name, test, pattern, planted) {
+    try {
+      if (this.#name !== name) await this.#begin(name);
+      this.#child.send({ test, pattern, planted });
+      const { result, error } = await this.#said();
+      if (error !== undefined) throw new Error(error);
+      return result.passed === undefined ? undefined : result;
+    } catch (error) {
+      process.stderr.write(`${name}: ${test}: ${error.message}\n`);
+      this.end();
+      return undefined;
+    }
+  }
+
+  async #begin(name) {
+    this.end();
+    this.#child = fork(join(root, "scripts/planted-runs.mjs"), [join(packages, name)], {
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
     });
-  });
+    this.#name = name;
+    await this.#said();
+  }
+
+  /** @returns what the process says next */
+  #said() {
+    const child = this.#child;
+    return new Promise((said, ended) => {
+      const end = (code) => ended(new Error(`what runs the tests ended with ${code}`));
+      child.once("message", (message) => {
+        child.off("exit", end);
+        said(message);
+      });
+      child.once("exit", end);
+    });
+  }
+
+  end() {
+    if (this.#child?.connected) this.#child.disconnect();
+    this.#name = undefined;
+  }
 }
 
-/** Does a job for each of a list, some at a time. */
+/** Does a job for each of a list, some at a time, each with a runner. */
 async function each(list, job) {
   const left = [...list];
   await Promise.all(
     Array.from({ length: WORKERS }, async () => {
-      for (let next = left.shift(); next !== undefined; next = left.shift()) await job(next);
+      const runner = new Runner();
+      try {
+        for (let next = left.shift(); next !== undefined; next = left.shift()) await job(next, runner);
+      } finally {
+        runner.end();
+      }
     }),
   );
 }
@@ -101,33 +117,33 @@ const say = (text) => {
 let noticed = 0;
 const missed = [];
 
-// What is to notice a fault passes without one.
-const checks = new Map();
-for (const { name, test, pattern } of faults)
-  checks.set(JSON.stringify([name, test, pattern]), { name, test, pattern });
-await each(checks.values(), async ({ name, test, pattern }) => {
-  const result = await run(name, [test], pattern, undefined);
+/** What is to notice a fault passes without one. */
+async function checked({ name, test, pattern }, runner) {
+  const result = await runner.run(name, test, pattern);
   const what = `${name}: ${test}${pattern === undefined ? "" : `, "${pattern}"`}`;
   if (!result) errors.push(`${what}: no test runs`);
-  else if (result.failed.length > 0) errors.push(`${what}: "${result.failed[0].fullName}" fails without any fault`);
-});
-if (errors.length > 0) {
-  process.stderr.write(`${errors.join("\n")}\n`);
-  process.exit(2);
+  else if (result.failed.length > 0) errors.push(`${what}: "${result.failed[0]}" fails without any fault`);
 }
 
-await each(faults, async ({ name, file, find, replace, test, pattern, promise, survives, where }) => {
-  const planted = { file: join(packages, name, file), find, replace };
-  const result = await run(name, [test], pattern, planted);
+async function plant({ name, file, find, replace, test, pattern, promise, survives, where }, runner) {
+  const result = await runner.run(name, test, pattern, { file: join(packages, name, file), find, replace });
   if (!result) errors.push(`${where}: no test ran with the fault; does it still compile?`);
   else if (result.failed.length > 0 && survives === undefined) {
     noticed++;
-    say(`noticed      ${name}: ${promise}\n             by "${result.failed[0].fullName}"`);
+    say(`noticed      ${name}: ${promise}\n             by "${result.failed[0]}"`);
   } else if (result.failed.length > 0)
-    errors.push(`${where}: was said to survive, and "${result.failed[0].fullName}" notices it: take "survives" out`);
+    errors.push(`${where}: was said to survive, and "${result.failed[0]}" notices it: take "survives" out`);
   else if (survives === undefined) missed.push(`NOT NOTICED  ${where}\n             ${test} passes all the same`);
   else say(`equivalent   ${name}: ${promise}\n             ${survives}`);
+}
+
+// A package's own together, so that no process is begun twice.
+const jobs = wanted.flatMap((name) => {
+  const own = faults.filter((fault) => fault.name === name);
+  const checks = new Map(own.map((fault) => [JSON.stringify([fault.test, fault.pattern]), fault]));
+  return [...[...checks.values()].map((fault) => [checked, fault]), ...own.map((fault) => [plant, fault])];
 });
+await each(jobs, ([job, fault], runner) => job(fault, runner));
 for (const each of missed) say(each);
 for (const each of errors) process.stderr.write(`${each}\n`);
 say(`${faults.length} faults planted in ${wanted.length} packages: ${noticed} noticed, ${missed.length} not noticed`);

@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { mergeConfig } from "vitest/config";
+import { mergeConfig, type TestProjectInlineConfiguration } from "vitest/config";
 import { packageTests } from "../../vitest.shared.js";
 
 const packages = fileURLToPath(new URL("..", import.meta.url));
@@ -24,7 +24,26 @@ const doors = readdirSync(packages)
   })
   .sort((a, b) => b.find.length - a.find.length);
 
-export default mergeConfig(packageTests, {
+/** Files that put another module in a module's place: for them alone, and for no file after them. */
+const mocking = readdirSync(new URL("test", import.meta.url), { recursive: true, encoding: "utf8" })
+  .map((file) => `test/${file.replaceAll("\\", "/")}`)
+  .filter((file) => file.endsWith(".test.ts"))
+  .filter((file) => readFileSync(new URL(file, import.meta.url), "utf8").includes("vi.mock("));
+
+const all = mergeConfig(packageTests, {
   resolve: { alias: doors },
   test: { include: ["../../examples/*/test/**/*.test.ts"] },
+});
+const some = (name: string, more: object): TestProjectInlineConfiguration => ({
+  ...all,
+  test: { ...all.test, name, ...more },
+});
+
+export default mergeConfig(all, {
+  test: {
+    projects: [
+      some("sharing", { exclude: [...(all.test?.exclude ?? []), ...mocking] }),
+      some("mocking", { include: mocking, isolate: true }),
+    ],
+  },
 });

@@ -2,8 +2,8 @@
 /**
  * What a second worker gives a sweep: its time with one worker over its time with two; and what this host gives at all,
  * which is that of two processes: both halves of the plan at once, each by one worker. Two threads of one core give
- * less than two cores. Rounds (3) in turn, of which the least time counts; results are compared, byte for byte. It needs
- * a build.
+ * less than two cores. Rounds (3) in turn, of which the least time counts; results are compared, byte for byte. It
+ * needs a build.
  *
  * In packages/bench: npm run micro -- sweep [rounds]
  */

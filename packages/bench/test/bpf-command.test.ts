@@ -7,11 +7,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runBpf } from "@kreplica/replay";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { BpfError, readObject } from "@kreplica/bpf";
 import { tinyMachine } from "@kreplica/hw-x86/testing";
 import { kernelFrom } from "../src/boot.js";
-import { buildCommand, type TestedCommand } from "./cli.js";
+import { invokeIn } from "./invoke.js";
 
 const haveClang = spawnSync("clang", ["--version"]).status === 0;
 if (!haveClang) console.warn("\n*** clang is missing: kreplica bpf is not tested. apt-get install clang ***\n");
@@ -26,14 +26,7 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
     });
     return out;
   };
-  let kreplica: TestedCommand;
-  beforeAll(async () => {
-    kreplica = await buildCommand();
-  });
-  afterAll(() => {
-    kreplica?.remove();
-    rmSync(directory, { recursive: true });
-  });
+  afterAll(() => rmSync(directory, { recursive: true }));
 
   test("shared code is fetched from its node's memory, replicated code from the own node's; results are equal", () => {
     const parsed = readObject(new Uint8Array(readFileSync(object("calls"))));
@@ -157,7 +150,7 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
     bytes.set([8, 0], 12);
     bytes.set([0x45], 14);
     writeFileSync(packet, bytes);
-    const json = await kreplica.run(["bpf", file, "--program", "filter", "--run", packet, "--bpf", "both", "--json"]);
+    const json = await invokeIn(["bpf", file, "--program", "filter", "--run", packet, "--bpf", "both", "--json"]);
     expect([json.code, json.error]).toEqual([0, ""]);
     const document = JSON.parse(json.out) as {
       schema: string;
@@ -168,22 +161,22 @@ describe.skipIf(!haveClang)("kreplica bpf", () => {
       document.runs.map((run) => run.replicate),
       document.runs[0]!.programs[0]!.nodes.map((node) => node.result),
     ]).toEqual(["kreplica.bpf/1", [false, true], [2, 2]]);
-    const text = await kreplica.run(["bpf", file, "--program", "filter"]);
+    const text = await invokeIn(["bpf", file, "--program", "filter"]);
     expect(text.out).toMatch(/filter \(xdp\): accepted after \d+ instructions followed/);
     expect(text.out).toMatch(/filter attached: dispatcher, through a dispatcher, called on every node/);
-    const both = await kreplica.run(["bpf", file, "--program", "filter", "--bpf", "both", "--repeat", "2"]);
+    const both = await invokeIn(["bpf", file, "--program", "filter", "--bpf", "both", "--repeat", "2"]);
     expect(both.out).toMatch(/node 1 +\d+ +0 .*[1-9]\d*\.\d %/);
-    const log = await kreplica.run(["bpf", file, "--verify-only"]);
+    const log = await invokeIn(["bpf", file, "--verify-only"]);
     expect(log.code).toBe(1);
     expect(log.out).toMatch(/careless: verify-packet-range/);
-    const listing = await kreplica.run(["bpf", file, "--disassemble", "--program", "careless"]);
+    const listing = await invokeIn(["bpf", file, "--disassemble", "--program", "careless"]);
     expect(listing.out).toMatch(/2: \(07\) r2 \+= 4/);
     for (const words of [
       ["bpf", "/nowhere.o"],
       ["bpf", packet],
       ["bpf", file, "--program", "none"],
     ]) {
-      const { code, out, error } = await kreplica.run(words);
+      const { code, out, error } = await invokeIn(words);
       expect([words.join(" "), code, out]).toEqual([words.join(" "), 2, ""]);
       expect(error).not.toContain("fault in kreplica itself");
     }

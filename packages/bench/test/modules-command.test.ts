@@ -1,8 +1,8 @@
 /// <reference types="node" />
 /** `kreplica modules` as a user runs it: exit codes, messages, the table, the JSON document. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../scripts/fetch-kernel.mjs";
-import { buildCommand, type TestedCommand } from "./cli.js";
+import { invokeIn } from "./invoke.js";
 
 const found = ((): { vmlinuz: string; modules: string } | undefined => {
   try {
@@ -12,12 +12,6 @@ const found = ((): { vmlinuz: string; modules: string } | undefined => {
     return undefined;
   }
 })();
-
-let command: TestedCommand;
-beforeAll(async () => {
-  command = await buildCommand();
-});
-afterAll(() => command.remove());
 
 describe("without a kernel", () => {
   test.each([
@@ -32,7 +26,7 @@ describe("without a kernel", () => {
       "rfc-v1 takes the base copy of every module from node 0",
     ],
   ])("%j is refused with exit code 2 and says where", async (words, named) => {
-    const { code, out, error } = await command.run(words);
+    const { code, out, error } = await invokeIn(words);
     expect([code, out]).toEqual([2, ""]);
     expect(error).toContain(named);
     expect(error).not.toContain("    at ");
@@ -43,7 +37,7 @@ describe.skipIf(!found)("with the kernel of the day", () => {
   const kernel = ["modules", "--kernel", found?.vmlinuz ?? ""];
 
   test("a module and what it needs, in a table no wider than 100 letters", async () => {
-    const { code, out, error } = await command.run([...kernel, "--load", "xfs", "--rfc-v1"]);
+    const { code, out, error } = await invokeIn([...kernel, "--load", "xfs", "--rfc-v1"]);
     expect([code, error]).toEqual([0, ""]);
     expect(out).toContain("libcrc32c");
     expect(out).toContain("rfc-v1");
@@ -51,7 +45,7 @@ describe.skipIf(!found)("with the kernel of the day", () => {
   });
 
   test("the JSON document adds up", async () => {
-    const { code, out } = await command.run([
+    const { code, out } = await invokeIn([
       ...kernel,
       "--load",
       "nf_tables",
@@ -88,18 +82,18 @@ describe.skipIf(!found)("with the kernel of the day", () => {
   });
 
   test("a module that is not there, one that is no module, and one for another kernel", async () => {
-    const missing = await command.run([...kernel, "--load", "no_such_module"]);
+    const missing = await invokeIn([...kernel, "--load", "no_such_module"]);
     expect([missing.code, missing.error]).toEqual([2, expect.stringContaining("no_such_module")]);
-    const wrong = await command.run([...kernel, "--load", "./package.json.ko"]);
+    const wrong = await invokeIn([...kernel, "--load", "./package.json.ko"]);
     expect(wrong.code).toBe(2);
-    const alone = await command.run([...kernel, "--load", `${found!.modules}/kernel/fs/xfs/xfs.ko`]);
+    const alone = await invokeIn([...kernel, "--load", `${found!.modules}/kernel/fs/xfs/xfs.ko`]);
     expect([alone.code, alone.error]).toEqual([2, expect.stringContaining("libcrc32c")]);
   });
 
   test("base copies interleaved over all nodes, or on a given one, and copies by distance", async () => {
     type Run = { runs: { modules: { name: string; copies: number; bytesByNode: { bytes: number }[] }[] }[] };
     const modules = async (...words: string[]): Promise<Run["runs"][0]["modules"]> => {
-      const { code, out, error } = await command.run([...kernel, "--load", "nf_tables", "--json", ...words]);
+      const { code, out, error } = await invokeIn([...kernel, "--load", "nf_tables", "--json", ...words]);
       expect([code, error]).toEqual([0, ""]);
       return (JSON.parse(out) as Run).runs[0]!.modules;
     };
@@ -118,7 +112,7 @@ describe.skipIf(!found)("with the kernel of the day", () => {
   });
 
   test("both ways side by side, in counts and in the machine's time", async () => {
-    const { code, out } = await command.run([...kernel, "--load", "xfs", "--rfc-v1", "--cpu", "0", "--json"]);
+    const { code, out } = await invokeIn([...kernel, "--load", "xfs", "--rfc-v1", "--cpu", "0", "--json"]);
     expect(code).toBe(0);
     type Total = {
       replication: { stores: number; flushes: number; requests: number };
@@ -150,7 +144,7 @@ describe.skipIf(!found)("with the kernel of the day", () => {
   });
 
   test("copies only where the policy says", async () => {
-    const { code, out } = await command.run([...kernel, "--load", "xfs", "--json", "--replicate", "from:65536"]);
+    const { code, out } = await invokeIn([...kernel, "--load", "xfs", "--json", "--replicate", "from:65536"]);
     expect(code).toBe(0);
     const { modules } = (JSON.parse(out) as { runs: { modules: { name: string; copies: number }[] }[] }).runs[0]!;
     expect(modules.map(({ name, copies }) => [name, copies])).toEqual([

@@ -32,7 +32,7 @@ const objects = ((): readonly string[] => {
 const mix = join(folder, "mix.json");
 writeFileSync(mix, JSON.stringify({ calls: { openat: 1200, kill: 30, futex: 77, epoll_wait: 5 } }));
 /** What recordings counted is the same at any width: each run is computed once. */
-const keep = sharedRuns(join(folder, "runs"));
+const keep = sharedRuns();
 
 const plan = join(folder, "plan.yaml");
 writeFileSync(

@@ -3,7 +3,7 @@
  * Compiled programs on a CPU of the model against the eBPF interpreter: on every program that the verifier accepts both
  * give the same result and leave the same memory, and neither touches what is not the program's.
  *
- * 100,000 programs with KREPLICA_PROOF=1, 4,000 otherwise; KREPLICA_BPF_PROGRAMS sets the count.
+ * 30,000 programs with KREPLICA_PROOF=1, 4,000 otherwise; KREPLICA_BPF_PROGRAMS sets the count.
  */
 import { expect, test } from "vitest";
 import { BpfError } from "../src/errors.js";
@@ -24,7 +24,7 @@ const CONTEXT = 0xffff_8880_0000_0fc0n,
   FILL = 0xa5;
 const CODE_PAGES = 128,
   PAGE = 4096;
-const COUNT = Number(process.env["KREPLICA_BPF_PROGRAMS"] ?? (process.env["KREPLICA_PROOF"] === "1" ? 100_000 : 4000));
+const COUNT = Number(process.env["KREPLICA_BPF_PROGRAMS"] ?? (process.env["KREPLICA_PROOF"] === "1" ? 30_000 : 4000));
 
 interface Ready {
   readonly text: string;

@@ -11,7 +11,7 @@ import { kernelPackage, modulePaths, readFile } from "./support/kernel-package.j
 import { loaderKernel } from "./support/kernel.js";
 
 /** Mutated files in all. */
-const FILES = process.env["KREPLICA_PROOF"] === "1" ? 100_000 : 10_000;
+const FILES = process.env["KREPLICA_PROOF"] === "1" ? 40_000 : 10_000;
 
 /** xorshift32: the same files every time. */
 const numbers = (seed: number) => {

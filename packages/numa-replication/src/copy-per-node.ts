@@ -122,7 +122,7 @@ export class CopyPerNode implements ReplicaView {
     const { entries, layout, image } = this.context;
     const { steps } = this;
     if (this.rooms.length === 0) return;
-    const masterTables: Frame[] = [];
+    let masterTables: readonly Frame[] = [];
     for (const room of this.rooms) {
       const own: Frame[] = Array.from({ length: PGD_PAGES }, (_, half) => room.root + half);
       for (const table of own) entries.adopt(table);
@@ -132,7 +132,8 @@ export class CopyPerNode implements ReplicaView {
         own.push(table);
         return table;
       };
-      if (room.node === this.master) masterTables.push(...own);
+      // The very list: what is cloned below joins it.
+      if (room.node === this.master) masterTables = own;
       if (room.node === this.master && steps.master === "booted tables") {
         for (let half = 0; half <= (layout.pti ? 1 : 0); half++)
           entries.copy(this.bootTable + half, room.root + half, layout.kernelBoundary, 512);

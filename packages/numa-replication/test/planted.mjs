@@ -45,8 +45,8 @@ export default [
   {
     promise: "nobody sees holders before their tables are whole",
     file: copies,
-    find: "    const masterTables: Frame[] = [];\n    for (const room of this.rooms) {",
-    replace: "    const masterTables: Frame[] = [];\n    this.replicated = true;\n    for (const room of this.rooms) {",
+    find: "    let masterTables: readonly Frame[] = [];\n    for (const room of this.rooms) {",
+    replace: "    let masterTables: readonly Frame[] = [];\n    this.replicated = true;\n    for (const room of this.rooms) {",
     ...order,
   },
   {

@@ -1,4 +1,4 @@
-/** The command as a person runs it. */
+/** `kreplica compare` as a person runs it. */
 /// <reference types="node" />
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,21 +6,13 @@ import { dirname, join } from "node:path";
 import { dataFile } from "@kreplica/recordings";
 import { TraceEncoder } from "@kreplica/trace";
 import { decompress } from "fzstd";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { tracedKernel } from "../../src/traced-kernel.js";
-import { buildCommand, type TestedCommand } from "../cli.js";
+import { invokeIn } from "../invoke.js";
 
-let kreplica: TestedCommand;
 const folder = mkdtempSync(join(tmpdir(), "kreplica-traces-"));
-
-beforeAll(async () => {
-  kreplica = await buildCommand();
-});
-afterAll(() => {
-  kreplica.remove();
-  rmSync(folder, { recursive: true });
-});
+afterAll(() => rmSync(folder, { recursive: true }));
 
 const levels = z.strictObject({
   l2: z.number(),
@@ -88,7 +80,7 @@ const sum = (value: unknown): number =>
 describe("kreplica compare", () => {
   test("--json prints one document of its schema, whose accounts add up, the same every time", async () => {
     const words = ["compare", "--test", "mount", "fork-1", "--json"];
-    const [first, second] = [await kreplica.run(words), await kreplica.run(words)];
+    const [first, second] = [await invokeIn(words), await invokeIn(words)];
     expect(first.code).toBe(0);
     expect(first.error).toBe(""); // no progress in a pipe
     expect(second.out).toBe(first.out);
@@ -145,8 +137,8 @@ describe("kreplica compare", () => {
     writeFileSync(join(plain, "any-name.kt"), decompress(readFileSync(dataFile("traces/hsw-mount.kt.zst"))));
     copyFileSync(dataFile("traces/hsw-mount.kt.zst"), join(packed, "any-name.kt.zst"));
     const [one, other] = [
-      await kreplica.run(["compare", "--traces", plain, "-v"]),
-      await kreplica.run(["compare", "--traces", packed, "-v"]),
+      await invokeIn(["compare", "--traces", plain, "-v"]),
+      await invokeIn(["compare", "--traces", packed, "-v"]),
     ];
     expect(one.code).toBe(0);
     expect(other.out).toBe(one.out);
@@ -175,7 +167,7 @@ describe("kreplica compare", () => {
     copyFileSync(dataFile("traces/hsw-mount.kt.zst"), join(mixed, "b.kt.zst"));
     writeFileSync(join(mixed, "a.kt"), "no recording");
     writeFileSync(join(mixed, "c.kt"), decompress(readFileSync(dataFile("traces/hsw-mount.kt.zst"))).subarray(0, 5000));
-    const { code, out, error } = await kreplica.run(["compare", "--traces", mixed, "--json"]);
+    const { code, out, error } = await invokeIn(["compare", "--traces", mixed, "--json"]);
     expect(code).toBe(2);
     const parsed = document.parse(JSON.parse(out));
     expect(parsed.tests.map((each) => each["recording"])).toEqual(["b.kt.zst", "b.kt.zst"]);
@@ -190,11 +182,11 @@ describe("kreplica compare", () => {
     ]);
     // Named by its test or its file.
     for (const name of ["mount", "b"])
-      expect(
-        JSON.parse((await kreplica.run(["compare", "--traces", mixed, "--test", name, "--json"])).out),
-      ).toMatchObject({ tests: [{ test: "mount" }, { test: "mount" }] });
+      expect(JSON.parse((await invokeIn(["compare", "--traces", mixed, "--test", name, "--json"])).out)).toMatchObject({
+        tests: [{ test: "mount" }, { test: "mount" }],
+      });
     rmSync(join(mixed, "b.kt.zst"));
-    const none = await kreplica.run(["compare", "--traces", mixed]);
+    const none = await invokeIn(["compare", "--traces", mixed]);
     expect([none.code, none.out, none.error.trim().split("\n").length]).toEqual([2, "", 2]);
   });
 
@@ -212,8 +204,7 @@ describe("kreplica compare", () => {
           ],
         }),
       );
-    const run = () =>
-      kreplica.run(["compare", "--machine", "tiny-2-node", "--test", "mount", "--reported", file, "-v"]);
+    const run = () => invokeIn(["compare", "--machine", "tiny-2-node", "--test", "mount", "--reported", file, "-v"]);
     give("tiny-2-node", "mount");
     const { code, out } = await run();
     expect(code).toBe(0);
@@ -245,7 +236,7 @@ describe("kreplica compare", () => {
 
     test("with what was recorded named, they are replayed, told by their files' names, and what lies where is counted", async () => {
       const words = ["compare", "--no-pti", "--traces", mount, "--recorded-kernel", map, "--test", "on4-mount-cpu2"];
-      const { code, out } = await kreplica.run([...words, "--json"]);
+      const { code, out } = await invokeIn([...words, "--json"]);
       expect(code).toBe(0);
       expect(JSON.parse(out)).toMatchObject({
         recordedOn: "System.map-on",
@@ -267,7 +258,7 @@ describe("kreplica compare", () => {
           },
         ],
       });
-      const text = (await kreplica.run(words)).out;
+      const text = (await invokeIn(words)).out;
       expect(text).toMatch(/on4-mount-cpu2 +21,877 +4,401 +3,641 +658 +31 +250 +0\.0 +100\.0 +9\.2 +90\.8/);
       expect(text.replace(/\s+/g, " ")).toContain("text was fetched from copies");
       expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
@@ -320,7 +311,7 @@ describe("kreplica compare", () => {
     ])("%s: exit 2, and what helps", async (_what, words, says) => {
       mkdirSync(join(folder, "packed"), { recursive: true });
       copyFileSync(dataFile("traces/hsw-mount.kt.zst"), join(folder, "packed/any-name.kt.zst"));
-      const { code, out, error } = await kreplica.run(["compare", "--no-pti", ...words]);
+      const { code, out, error } = await invokeIn(["compare", "--no-pti", ...words]);
       expect([code, out]).toEqual([2, ""]);
       expect(error).toMatch(says);
     });
@@ -340,7 +331,7 @@ describe("kreplica compare", () => {
     const short = join(folder, "short", "short.kt");
     mkdirSync(dirname(short));
     writeFileSync(short, encoder.bytes());
-    const { code, out } = await kreplica.run(["compare", "--traces", short, "--json"]);
+    const { code, out } = await invokeIn(["compare", "--traces", short, "--json"]);
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({
       tests: [
@@ -348,11 +339,11 @@ describe("kreplica compare", () => {
         { iterations: 16, reportedPercent: null },
       ],
     });
-    expect((await kreplica.run(["compare", "--traces", short])).out).toContain("mmap/munmap, 16 of 1024 calls");
+    expect((await invokeIn(["compare", "--traces", short])).out).toContain("mmap/munmap, 16 of 1024 calls");
   });
 
   test("a design that breaks rules is compared all the same, its violations are listed, and the exit code is 1", async () => {
-    const { code, out, error } = await kreplica.run(["compare", "--policy", "rfc-v1", "--test", "mount", "--json"]);
+    const { code, out, error } = await invokeIn(["compare", "--policy", "rfc-v1", "--test", "mount", "--json"]);
     expect([code, error]).toEqual([1, ""]);
     const parsed = document.parse(JSON.parse(out));
     expect(parsed).toMatchObject({ policy: "rfc-v1", tests: [{ test: "mount" }, { test: "mount" }] });
@@ -369,7 +360,7 @@ describe("kreplica compare", () => {
     [["--test", "nosuch"], "choose from fork-1, fork-1024"],
     [["--machine", "tiny-2-node", "--levels", "5"], "--levels"],
   ])("%j is bad input: exit 2 and one line that names it", async (words, named) => {
-    const { code, out, error } = await kreplica.run(["compare", ...words], { cwd: folder });
+    const { code, out, error } = await invokeIn(["compare", ...words], { cwd: folder });
     expect([code, out]).toEqual([2, ""]);
     expect(error.toLowerCase()).toContain(named);
     expect(error.trim().split("\n")).toHaveLength(1);
@@ -378,7 +369,7 @@ describe("kreplica compare", () => {
   test("a cut recording is named with the byte where it ends", async () => {
     const cut = join(folder, "cut.kt");
     writeFileSync(cut, decompress(readFileSync(dataFile("traces/hsw-mount.kt.zst"))).subarray(0, 5000));
-    const { code, error } = await kreplica.run(["compare", "--traces", cut]);
+    const { code, error } = await invokeIn(["compare", "--traces", cut]);
     expect(code).toBe(2);
     expect(error).toMatch(/cut\.kt at byte \d+: /);
   });

@@ -30,7 +30,7 @@ writeFileSync(reported, JSON.stringify(REPORTED));
 const mix = join(folder, "mix.json");
 writeFileSync(mix, JSON.stringify({ calls: { kill: 3, read: { calls: 5, seconds: 1 } } }));
 
-const keep = sharedRuns(join(folder, "runs"));
+const keep = sharedRuns();
 
 const plan = join(folder, "plan.yaml");
 writeFileSync(plan, "schema: kreplica.sweep/1\naxes: { machine: [tiny-2-node], recording: [kill] }\n");

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { dataFile } from "@kreplica/recordings";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
-import { buildCommand, type TestedCommand } from "../cli.js";
+import { invokeIn, sharedRuns } from "../invoke.js";
 import { commands, root, words } from "./documents.js";
 
 const kernel = ((): ReturnType<typeof fetchKernel> | undefined => {
@@ -24,15 +24,11 @@ const kernel = ((): ReturnType<typeof fetchKernel> | undefined => {
 })();
 const haveClang = spawnSync("clang", ["--version"]).status === 0;
 
-const kreplica: TestedCommand = await buildCommand();
 const folder = mkdtempSync(join(tmpdir(), "kreplica-documents-"));
-afterAll(() => {
-  kreplica.remove();
-  rmSync(folder, { recursive: true });
-});
+afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Commands that ask for the same run of a recording share it, as a reader's do who tries one after the other. */
-const KEPT = { KREPLICA_KEEP: "1", XDG_CACHE_HOME: join(folder, "cache") };
+const keep = sharedRuns();
 
 /** What `lscpu` says of two sockets of two cores. */
 const LSCPU = `Architecture: x86_64
@@ -71,13 +67,13 @@ beforeAll(async () => {
     /```yaml\n([^]*?)```/.exec(readFileSync(join(root, "docs/sweeps.md"), "utf8"))![1]!,
   );
   for (const nth of [1, 2])
-    await kreplica.run(["sweep", "plan.yaml", "--shard", `${nth}/2`, "-o", `part${nth}`], { cwd: folder });
+    await invokeIn(["sweep", "plan.yaml", "--shard", `${nth}/2`, "-o", `part${nth}`], { cwd: folder });
   writeFileSync(join(folder, "packet.bin"), new Uint8Array(64).fill(9));
   writeFileSync(
     join(folder, "figures.json"),
     JSON.stringify({ source: "the reader", machine: "e5-2690v3-2s", figures: [{ test: "mount", hot: 1, cold: 5 }] }),
   );
-  writeFileSync(join(folder, "mine.json"), (await kreplica.run(["machine", "e5-2690v3-2s", "--json"])).out);
+  writeFileSync(join(folder, "mine.json"), (await invokeIn(["machine", "e5-2690v3-2s", "--json"])).out);
   if (haveClang) {
     writeFileSync(
       join(folder, "filter.c"),
@@ -100,7 +96,7 @@ beforeAll(async () => {
 
 const helps = await Promise.all(
   ["compare", "sweep", "boot", "tables", "check", "policies", "bpf", "machine", "modules", "patch"].map(
-    async (name) => (await kreplica.run(["help", name], { env: { COLUMNS: "200" } })).out,
+    async (name) => (await invokeIn(["help", name], { env: { COLUMNS: "200" } })).out,
   ),
 );
 const shown = helps.flatMap((help) =>
@@ -200,7 +196,7 @@ describe.each(all.map((each) => [each.join(" "), each] as const))("kreplica %s",
   test.skipIf(needs(each))(
     "runs",
     async () => {
-      const { code, error } = await kreplica.run(lighter(each), { cwd: folder, env: KEPT });
+      const { code, error } = await invokeIn(lighter(each), { cwd: folder }, keep);
       expect([code, error.split("\n").slice(0, 3).join("\n")]).toEqual([expected(each), expect.any(String)]);
       expect(error).not.toContain("a fault in kreplica itself");
     },

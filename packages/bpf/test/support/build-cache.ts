@@ -7,11 +7,10 @@
 import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll } from "vitest";
 
 const kept = join(import.meta.dirname, "../../.cache");
 let folder: string | undefined;
-afterAll(() => {
+process.once("exit", () => {
   if (folder !== undefined && folder !== kept) rmSync(folder, { recursive: true, force: true });
 });
 

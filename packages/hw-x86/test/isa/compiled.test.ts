@@ -176,7 +176,7 @@ describe("random loops", () => {
         }
         expect(Buffer.compare(compiled.memory.bytes, plain.memory.bytes)).toBe(0);
       }),
-      { numRuns: process.env["KREPLICA_PROOF"] === "1" ? 5000 : 300 },
+      { numRuns: process.env["KREPLICA_PROOF"] === "1" ? 2000 : 300 },
     );
   });
 });

@@ -20,7 +20,7 @@ const numbers = (bits: number): fc.Arbitrary<bigint> =>
     )
     .map((value) => BigInt.asUintN(bits, value));
 
-const runs = { numRuns: process.env["KREPLICA_PROOF"] === "1" ? 1_000_000 : 20_000 };
+const runs = { numRuns: process.env["KREPLICA_PROOF"] === "1" ? 100_000 : 20_000 };
 
 describe.each([
   ["64 bits by 32", 32, (a: bigint, b: bigint) => divideWord(half(a, 1), half(a, 0), half(b, 0)), false],
