@@ -17,12 +17,26 @@ export interface Invoked {
   readonly error: string;
 }
 
-/** @param environment of the screen: `COLUMNS` @param commands that there are @param keep where results are kept */
+let runs: string | undefined;
+/** Has calls that ask for the same run of a recording share it, whichever files they are in; no text is kept. */
+function sharedRuns(): Keeping {
+  if (runs === undefined) {
+    const folder = (runs = mkdtempSync(join(tmpdir(), "kreplica-runs-")));
+    process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  }
+  return { folder: runs, watched: false, leastSeconds: Infinity };
+}
+
+/**
+ * @param environment of the screen: `COLUMNS`
+ * @param commands that there are
+ * @param keep where results are kept; "nothing" where a test asks whether two calls compute the same
+ */
 export async function invoke(
   words: readonly string[],
   environment: Readonly<Record<string, string>> = {},
   commands: readonly RegisterCommand[] = COMMANDS,
-  keep?: Keeping,
+  keep: Keeping | "nothing" = sharedRuns(),
 ): Promise<Invoked> {
   let out = "";
   let error = "";
@@ -37,19 +51,9 @@ export async function invoke(
     screen: screenFor({}, environment),
     progress: progressOn({ isTTY: false } as never, {}),
     debug: false,
-    keep,
+    keep: keep === "nothing" ? undefined : keep,
   });
   return { code, out, error };
-}
-
-let runs: string | undefined;
-/** Has calls that ask for the same run of a recording share it, whichever files they are in; no text is kept. */
-export function sharedRuns(): Keeping {
-  if (runs === undefined) {
-    const folder = (runs = mkdtempSync(join(tmpdir(), "kreplica-runs-")));
-    process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-  }
-  return { folder: runs, watched: false, leastSeconds: Infinity };
 }
 
 /** Where a command is run, and what it sees of the environment. */
@@ -66,7 +70,7 @@ export interface Surroundings {
 export async function invokeIn(
   words: readonly string[],
   { cwd, env = {} }: Surroundings = {},
-  keep?: Keeping,
+  keep?: Keeping | "nothing",
 ): Promise<Invoked> {
   const before = process.cwd();
   if (cwd !== undefined) process.chdir(cwd);

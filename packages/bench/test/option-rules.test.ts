@@ -13,7 +13,7 @@ import { isNumberOption } from "../src/commands/values.js";
 import { SweepFolder } from "../src/sweep/folder.js";
 import { debianKernel } from "./debian-kernel.js";
 import { COMMANDS } from "../src/commands/all.js";
-import { invoke, registered, sharedRuns } from "./invoke.js";
+import { invoke, registered } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-rules-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -186,7 +186,7 @@ async function outcome(words: readonly string[], watched: string): Promise<"read
     });
   };
   try {
-    const { code, error } = await invoke(words, {}, COMMANDS, watched === "fresh" ? undefined : sharedRuns());
+    const { code, error } = await invoke(words, {}, COMMANDS, watched === "fresh" ? "nothing" : undefined);
     if (read) return "read";
     return code === 2 ? error : `exit code ${code}, and it was not read`;
   } finally {

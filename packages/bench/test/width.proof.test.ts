@@ -10,9 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
-import { COMMANDS } from "../src/commands/all.js";
 import { debianKernel } from "./debian-kernel.js";
-import { invoke, registered, sharedRuns } from "./invoke.js";
+import { invoke, registered } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-widths-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -31,9 +30,6 @@ const objects = ((): readonly string[] => {
 
 const mix = join(folder, "mix.json");
 writeFileSync(mix, JSON.stringify({ calls: { openat: 1200, kill: 30, futex: 77, epoll_wait: 5 } }));
-/** What recordings counted is the same at any width: each run is computed once. */
-const keep = sharedRuns();
-
 const plan = join(folder, "plan.yaml");
 writeFileSync(
   plan,
@@ -123,7 +119,7 @@ test("every command that has a report of its own has one here", () => {
 const shown = (word: string): string => word.replace(/^\/.*\//, "");
 describe.each(WIDTHS)("at %s columns", (COLUMNS) => {
   test.each(REPORTS.map((words) => [words.map(shown).join(" "), words] as const))("%s", async (_name, words) => {
-    const { out, error } = await invoke(words, { COLUMNS }, COMMANDS, keep);
+    const { out, error } = await invoke(words, { COLUMNS });
     // An address cannot be folded: where to look at what was found.
     expect(error.replace(/^kreplica: to (look at it|step through such a boot), .*\n/, "")).toBe("");
     expect(tooWide(out, COLUMNS)).toEqual([]);
@@ -132,7 +128,7 @@ describe.each(WIDTHS)("at %s columns", (COLUMNS) => {
 
 test("at 200 columns a table that is cut at 80 is whole", async () => {
   const lines = async (COLUMNS: string): Promise<number> =>
-    (await invoke(["policies", "--measure", ...TINY], { COLUMNS }, COMMANDS, keep)).out.split("\n").length;
+    (await invoke(["policies", "--measure", ...TINY], { COLUMNS })).out.split("\n").length;
   expect(await lines("200")).toBeLessThan(await lines("80"));
 });
 

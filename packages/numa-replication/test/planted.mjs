@@ -46,7 +46,8 @@ export default [
     promise: "nobody sees holders before their tables are whole",
     file: copies,
     find: "    let masterTables: readonly Frame[] = [];\n    for (const room of this.rooms) {",
-    replace: "    let masterTables: readonly Frame[] = [];\n    this.replicated = true;\n    for (const room of this.rooms) {",
+    replace:
+      "    let masterTables: readonly Frame[] = [];\n    this.replicated = true;\n    for (const room of this.rooms) {",
     ...order,
   },
   {

@@ -80,7 +80,7 @@ const sum = (value: unknown): number =>
 describe("kreplica compare", () => {
   test("--json prints one document of its schema, whose accounts add up, the same every time", async () => {
     const words = ["compare", "--test", "mount", "fork-1", "--json"];
-    const [first, second] = [await invokeIn(words), await invokeIn(words)];
+    const [first, second] = [await invokeIn(words), await invokeIn(words, {}, "nothing")];
     expect(first.code).toBe(0);
     expect(first.error).toBe(""); // no progress in a pipe
     expect(second.out).toBe(first.out);

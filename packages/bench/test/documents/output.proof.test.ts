@@ -7,10 +7,9 @@ import { join } from "node:path";
 import { presets } from "@kreplica/machines";
 import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
-import { COMMANDS } from "../../src/commands/all.js";
 import { SCHEMAS } from "../../src/report/documents/documents.js";
 import { debianKernel } from "../debian-kernel.js";
-import { invoke, registered, sharedRuns } from "../invoke.js";
+import { invoke, registered } from "../invoke.js";
 import { faultsOf } from "./validator.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-documents-"));
@@ -29,8 +28,6 @@ const REPORTED = { source: "somebody", machine: "tiny-2-node", figures: [{ test:
 writeFileSync(reported, JSON.stringify(REPORTED));
 const mix = join(folder, "mix.json");
 writeFileSync(mix, JSON.stringify({ calls: { kill: 3, read: { calls: 5, seconds: 1 } } }));
-
-const keep = sharedRuns();
 
 const plan = join(folder, "plan.yaml");
 writeFileSync(plan, "schema: kreplica.sweep/1\naxes: { machine: [tiny-2-node], recording: [kill] }\n");
@@ -116,7 +113,7 @@ describe("as the schema says", () => {
   test.each(CALLS.map(([name, ...words]) => [words.map(shown).join(" "), `kreplica.${name}`, words] as const))(
     "%s",
     async (_text, name, words) => {
-      const { code, out, error } = await invoke([...words, "--json"], {}, COMMANDS, keep);
+      const { code, out, error } = await invoke([...words, "--json"], {});
       expect([0, 1, 3, ...(words.includes("check") && words.includes("trace") ? [2] : [])], error).toContain(code);
       const document = JSON.parse(out) as Record<string, unknown>;
       expect(document["schema"]).toBe(name);

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { dataFile } from "@kreplica/recordings";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
-import { invokeIn, sharedRuns } from "../invoke.js";
+import { invokeIn } from "../invoke.js";
 import { commands, root, words } from "./documents.js";
 
 const kernel = ((): ReturnType<typeof fetchKernel> | undefined => {
@@ -26,9 +26,6 @@ const haveClang = spawnSync("clang", ["--version"]).status === 0;
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-documents-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-
-/** Commands that ask for the same run of a recording share it, as a reader's do who tries one after the other. */
-const keep = sharedRuns();
 
 /** What `lscpu` says of two sockets of two cores. */
 const LSCPU = `Architecture: x86_64
@@ -196,7 +193,7 @@ describe.each(all.map((each) => [each.join(" "), each] as const))("kreplica %s",
   test.skipIf(needs(each))(
     "runs",
     async () => {
-      const { code, error } = await invokeIn(lighter(each), { cwd: folder }, keep);
+      const { code, error } = await invokeIn(lighter(each), { cwd: folder });
       expect([code, error.split("\n").slice(0, 3).join("\n")]).toEqual([expected(each), expect.any(String)]);
       expect(error).not.toContain("a fault in kreplica itself");
     },
