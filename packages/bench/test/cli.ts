@@ -1,12 +1,13 @@
 /// <reference types="node" />
 /** The real command for tests: bundled once from source (a test needs no build), run in a child process. */
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { constants, runInThisContext } from "node:vm";
 import { dataFile } from "@kreplica/recordings";
 import { build } from "tsup";
+import type { invokeIn } from "./invoke.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
@@ -29,24 +30,29 @@ export interface Outcome {
 }
 
 /**
- * Bundles src/cli.ts inside the package, so that its dependencies resolve; workspace packages come from source.
- *
- * @param workers source files of workers, bundled beside it; without one its work is done in the command's own thread
+ * Bundles sources of this package inside it, so that their dependencies resolve; workspace packages come from source.
  */
-export async function buildCommand(workers: readonly string[] = []): Promise<TestedCommand> {
-  const cache = join(root, ".cache");
-  await mkdir(cache, { recursive: true });
-  const directory = mkdtempSync(join(cache, "cli-test-"));
-  // As in the packages: the bundle in dist, the recordings' data beside it.
-  symlinkSync(dataFile(""), join(directory, "data"));
-  symlinkSync(join(root, "schemas"), join(directory, "schemas"));
-  symlinkSync(join(root, "recorder"), join(directory, "recorder"));
-  const bundle = (entry: Record<string, string>, ending: string): Promise<void> =>
-    build({
+class Bundles {
+  readonly directory: string;
+
+  constructor() {
+    const cache = join(root, ".cache");
+    mkdirSync(cache, { recursive: true });
+    this.directory = mkdtempSync(join(cache, "cli-test-"));
+    // As in the packages: the bundle in dist, the recordings' data beside it.
+    symlinkSync(dataFile(""), join(this.directory, "data"));
+    symlinkSync(join(root, "schemas"), join(this.directory, "schemas"));
+    symlinkSync(join(root, "recorder"), join(this.directory, "recorder"));
+  }
+
+  /** @returns path of the bundle @param source below the package, without its ending */
+  async add(source: string, ending: string): Promise<string> {
+    const name = basename(source);
+    await build({
       config: false,
       silent: true,
-      entry,
-      outDir: join(directory, "dist"),
+      entry: { [name]: join(root, `${source}.ts`) },
+      outDir: join(this.directory, "dist"),
       format: "esm",
       target: "node20",
       dts: false,
@@ -63,9 +69,42 @@ export async function buildCommand(workers: readonly string[] = []): Promise<Tes
         options.conditions = ["@kreplica/source"];
       },
     });
-  await bundle({ cli: join(root, "src/cli.ts") }, ".mjs");
-  for (const name of workers) await bundle({ [name]: join(root, `src/${name}.ts`) }, ".js");
-  const file = join(directory, "dist/cli.mjs");
+    return join(this.directory, "dist", name + ending);
+  }
+
+  remove(): void {
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+let built: Promise<typeof invokeIn> | undefined;
+/**
+ * As {@link invokeIn}, on code that is bundled as the command is: what the runner makes of sources takes twice as long
+ * where much is replayed. Nothing that a test puts in a module's place is seen.
+ */
+export const invokeBuilt: typeof invokeIn = async (...given) => {
+  built ??= (async () => {
+    const bundles = new Bundles();
+    process.once("exit", () => bundles.remove());
+    const file = await bundles.add("test/invoke", ".mjs");
+    // Node's own import: the runner's would take it apart again.
+    const load = runInThisContext("(url) => import(url)", {
+      importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+    }) as (url: string) => Promise<{ invokeIn: typeof invokeIn }>;
+    return (await load(pathToFileURL(file).href)).invokeIn;
+  })();
+  return (await built)(...given);
+};
+
+/**
+ * Bundles src/cli.ts.
+ *
+ * @param workers source files of workers, bundled beside it; without one its work is done in the command's own thread
+ */
+export async function buildCommand(workers: readonly string[] = []): Promise<TestedCommand> {
+  const bundles = new Bundles();
+  const file = await bundles.add("src/cli", ".mjs");
+  for (const name of workers) await bundles.add(`src/${name}`, ".js");
   return {
     file,
     run: (words, { env = {}, cwd = root, closeOutputAfter } = {}) =>
@@ -87,6 +126,6 @@ export async function buildCommand(workers: readonly string[] = []): Promise<Tes
         });
         child.on("error", reject).on("close", (code) => resolve({ code, out, error }));
       }),
-    remove: () => rmSync(directory, { recursive: true, force: true }),
+    remove: () => bundles.remove(),
   };
 }

@@ -17,15 +17,10 @@ export interface Invoked {
   readonly error: string;
 }
 
-let runs: string | undefined;
+const runs = mkdtempSync(join(tmpdir(), "kreplica-runs-"));
+process.once("exit", () => rmSync(runs, { recursive: true, force: true }));
 /** Has calls that ask for the same run of a recording share it, whichever files they are in; no text is kept. */
-function sharedRuns(): Keeping {
-  if (runs === undefined) {
-    const folder = (runs = mkdtempSync(join(tmpdir(), "kreplica-runs-")));
-    process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-  }
-  return { folder: runs, watched: false, leastSeconds: Infinity };
-}
+const SHARED: Keeping = { folder: runs, watched: false, leastSeconds: Infinity };
 
 /**
  * @param environment of the screen: `COLUMNS`
@@ -36,7 +31,7 @@ export async function invoke(
   words: readonly string[],
   environment: Readonly<Record<string, string>> = {},
   commands: readonly RegisterCommand[] = COMMANDS,
-  keep: Keeping | "nothing" = sharedRuns(),
+  keep: Keeping | "nothing" = SHARED,
 ): Promise<Invoked> {
   let out = "";
   let error = "";

@@ -5,13 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dataFile } from "@kreplica/recordings";
 import { describe, expect, test } from "vitest";
-import { invokeIn } from "./invoke.js";
+import { invokeBuilt } from "./cli.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-check-"));
 
 describe("boot", () => {
   test("shows the steps, the memory and the invariants", async () => {
-    const { code, out } = await invokeIn(["boot"]);
+    const { code, out } = await invokeBuilt(["boot"]);
     expect(code).toBe(0);
     expect(out).toMatch(/^Linux 6\.1\.0-56-cloud-amd64 on e5-2690v3-2s: per-node, 4 levels, KPTI off, image on node 0/);
     expect(out.match(/^ +\d+\* /gm)).toHaveLength(4);
@@ -34,7 +34,7 @@ describe("boot", () => {
       "--policy",
       "text-only",
     ];
-    const [first, second] = [await invokeIn(words), await invokeIn(words)];
+    const [first, second] = [await invokeBuilt(words), await invokeBuilt(words)];
     expect(first.out).toBe(second.out);
     const document = JSON.parse(first.out) as {
       schema: string;
@@ -48,7 +48,7 @@ describe("boot", () => {
     expect([cost.copies + cost.tables, cost.unexplained]).toEqual([extraBytes, 0]);
   });
   test("the series as posted goes wrong: exit code 1, the rules named", async () => {
-    const { code, out } = await invokeIn(["boot", "--policy", "rfc-v1", "--json"]);
+    const { code, out } = await invokeBuilt(["boot", "--policy", "rfc-v1", "--json"]);
     expect(code).toBe(1);
     const ids = (JSON.parse(out) as { invariants: { violated: { id: string }[] } }).invariants.violated.map(
       (each) => each.id,
@@ -56,7 +56,7 @@ describe("boot", () => {
     expect(ids).toEqual(expect.arrayContaining(["B2", "B6", "C2", "C3", "C4"]));
   });
   test("a combination the machine cannot hold ends in one clear line", async () => {
-    const { code, error } = await invokeIn(["boot", "--levels", "5"]);
+    const { code, error } = await invokeBuilt(["boot", "--levels", "5"]);
     expect(code).toBe(2);
     expect(error.trimEnd().split("\n")).toHaveLength(1);
     expect(error).toMatch(
@@ -67,7 +67,7 @@ describe("boot", () => {
 
 describe("tables", () => {
   test("the cover letter's two pictures: kernel text on two nodes, a user page before and after its PUD", async () => {
-    const { code, out } = await invokeIn(["tables", "--machine", "tiny-2-node"]);
+    const { code, out } = await invokeBuilt(["tables", "--machine", "tiny-2-node"]);
     expect(code).toBe(0);
     expect(out).toMatchInlineSnapshot(`
       "Kernel text, 0xffffffff81000000
@@ -95,25 +95,25 @@ describe("tables", () => {
     `);
   });
   test("one node as the kernel dumps it", async () => {
-    const { out } = await invokeIn(["tables", "--node", "1", "--machine", "tiny-2-node"]);
+    const { out } = await invokeBuilt(["tables", "--node", "1", "--machine", "tiny-2-node"]);
     expect(out.split("\n")[0]).toBe("---[ User Space ]---");
     expect(out).toContain("0xffffffff81000000-0xffffffff82000000          16M     ro         PSE     GLB x  pmd\n");
   });
   test("recorded tables, as QEMU lists them", async () => {
-    const { out } = await invokeIn(["tables", "--from", dataFile("tables/p4"), "--cpu", "2"]);
+    const { out } = await invokeBuilt(["tables", "--from", dataFile("tables/p4"), "--cpu", "2"]);
     expect(out.split("\n")).toHaveLength(14163 + 1);
     expect(out.startsWith("0000000000400000") || /^[0-9a-f]{16}: [0-9a-f]{16} /.test(out)).toBe(true);
   });
   test("wrong words", async () => {
-    expect((await invokeIn(["tables", "--node", "9"])).error).toMatch(/--node: there is no node 9/);
-    expect((await invokeIn(["tables", "--cpu", "1"])).error).toMatch(/--cpu: given without --from/);
-    expect((await invokeIn(["tables", "--from", "/nowhere"])).code).toBe(2);
+    expect((await invokeBuilt(["tables", "--node", "9"])).error).toMatch(/--node: there is no node 9/);
+    expect((await invokeBuilt(["tables", "--cpu", "1"])).error).toMatch(/--cpu: given without --from/);
+    expect((await invokeBuilt(["tables", "--from", "/nowhere"])).code).toBe(2);
   });
 });
 
 describe("check", () => {
   test("per-node: nothing found", async () => {
-    const { code, out } = await invokeIn(["check", "--runs", "16", "--steps", "60", "--json"]);
+    const { code, out } = await invokeBuilt(["check", "--runs", "16", "--steps", "60", "--json"]);
     expect(code).toBe(0);
     expect(JSON.parse(out)).toEqual({
       schema: "kreplica.check/1",
@@ -126,7 +126,7 @@ describe("check", () => {
   });
   test("the core alone, compared with a single copy after each operation or not at all", async () => {
     for (const compare of ["step", "off"]) {
-      const { code, out } = await invokeIn([
+      const { code, out } = await invokeBuilt([
         "check",
         "--only",
         "core",
@@ -144,12 +144,12 @@ describe("check", () => {
       expect(code).toBe(0);
       expect(out).toMatch(/per-node: 4 runs, 200 operations on 2 kinds of kernel: nothing found/);
     }
-    expect((await invokeIn(["check", "--compare", "never"])).error).toMatch(/--compare.*off, end, step/s);
+    expect((await invokeBuilt(["check", "--compare", "never"])).error).toMatch(/--compare.*off, end, step/s);
   });
   test("a file that is no counterexample is named", async () => {
     const file = join(folder, "no.json");
     writeFileSync(file, '{"schema":"kreplica.counterexample/1","policy":"per-node"}');
-    const { code, error } = await invokeIn(["check", "--replay", file]);
+    const { code, error } = await invokeBuilt(["check", "--replay", file]);
     expect(code).toBe(2);
     expect(error).toMatch(/no\.json:1:1: nodes: missing\. Give a file that `kreplica check --save` wrote/);
   });
@@ -166,23 +166,23 @@ describe("check", () => {
       operations: [{ op: "spawn", cpu: 0 }, { op: "teleport" }],
     };
     writeFileSync(file, JSON.stringify(saved));
-    const { code, error } = await invokeIn(["check", "--replay", file]);
+    const { code, error } = await invokeBuilt(["check", "--replay", file]);
     expect(code).toBe(2);
     expect(error).toMatch(/unknown\.json:1:\d+: operations\[1\]\.op: there is no operation "teleport".*spawn, fork/i);
   });
 });
 
 test("--kasan: boot says so and check survives with it; what cannot be is refused in one line", async () => {
-  const booted = await invokeIn(["boot", "--kasan", "--machine", "tiny-2-node", "--json"]);
+  const booted = await invokeBuilt(["boot", "--kasan", "--machine", "tiny-2-node", "--json"]);
   expect(JSON.parse(booted.out)).toMatchObject({ kasan: true, invariants: { violated: [] } });
-  const checked = await invokeIn(["check", "--kasan", "--runs", "8", "--steps", "40"]);
+  const checked = await invokeBuilt(["check", "--kasan", "--runs", "8", "--steps", "40"]);
   expect([checked.code, checked.error]).toEqual([0, ""]);
   expect(checked.out).toContain("nothing found");
   for (const words of [
     ["boot", "--kasan", "--kaslr", "both"],
     ["check", "--kasan", "--policy", "rfc-v1", "--levels", "5"],
   ]) {
-    const refused = await invokeIn(words);
+    const refused = await invokeBuilt(words);
     expect([refused.code, refused.out]).toEqual([2, ""]);
     expect(refused.error).toMatch(/^kreplica: .*--kasan: .*\n$/);
   }
@@ -190,11 +190,11 @@ test("--kasan: boot says so and check survives with it; what cannot be is refuse
 
 test("policies --measure: a table, or the figures in JSON; options of it alone are refused in one line", async () => {
   const words = ["policies", "--measure", "--machine", "tiny-2-node"];
-  const text = await invokeIn(words);
+  const text = await invokeBuilt(words);
   expect(text.code).toBe(0);
   expect(text.out).toMatch(/per-node +2 +29\.9 MiB +8 KiB +8 KiB +482 +482 +4 +2 +2 +-/);
   expect(Math.max(...text.out.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
-  const { out } = await invokeIn([...words, "--pti", "off", "--json"]);
+  const { out } = await invokeBuilt([...words, "--pti", "off", "--json"]);
   const document = JSON.parse(out) as {
     machine: string;
     pti: boolean;
@@ -206,7 +206,7 @@ test("policies --measure: a table, or the figures in JSON; options of it alone a
     "per-node",
     241,
   ]);
-  const refused = await invokeIn(["policies", "--levels", "5"]);
+  const refused = await invokeBuilt(["policies", "--levels", "5"]);
   expect([refused.code, refused.out, refused.error.trim()]).toEqual([
     2,
     "",
@@ -215,7 +215,7 @@ test("policies --measure: a table, or the figures in JSON; options of it alone a
 });
 
 test("policies, one line each", async () => {
-  const { out } = await invokeIn(["policies", "--json"]);
+  const { out } = await invokeBuilt(["policies", "--json"]);
   expect((JSON.parse(out) as { policies: { name: string }[] }).policies.map((each) => each.name)).toEqual([
     "single-copy",
     "rfc-v1",

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
 import { debianKernel } from "./debian-kernel.js";
+import { invokeBuilt } from "./cli.js";
 import { invoke, registered } from "./invoke.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-widths-"));
@@ -89,7 +90,7 @@ const tooWide = (text: string, columns: string): string[] =>
 const names = (await registered()).map((command) => command.name());
 describe.each(WIDTHS)("help at %s columns", (COLUMNS) => {
   test.each(["", ...names])("%s", async (name) => {
-    const { out, code } = await invoke([...(name === "" ? [] : [name]), "--help"], { COLUMNS });
+    const { out, code } = await invokeBuilt([...(name === "" ? [] : [name]), "--help"], { env: { COLUMNS } });
     expect(code).toBe(0);
     // A command is one line, to be copied.
     expect(tooWide(out, COLUMNS).filter((line) => !/^ {2}(kreplica|numactl|mlc) \S/.test(line))).toEqual([]);
@@ -119,7 +120,7 @@ test("every command that has a report of its own has one here", () => {
 const shown = (word: string): string => word.replace(/^\/.*\//, "");
 describe.each(WIDTHS)("at %s columns", (COLUMNS) => {
   test.each(REPORTS.map((words) => [words.map(shown).join(" "), words] as const))("%s", async (_name, words) => {
-    const { out, error } = await invoke(words, { COLUMNS });
+    const { out, error } = await invokeBuilt(words, { env: { COLUMNS } });
     // An address cannot be folded: where to look at what was found.
     expect(error.replace(/^kreplica: to (look at it|step through such a boot), .*\n/, "")).toBe("");
     expect(tooWide(out, COLUMNS)).toEqual([]);
@@ -128,17 +129,17 @@ describe.each(WIDTHS)("at %s columns", (COLUMNS) => {
 
 test("at 200 columns a table that is cut at 80 is whole", async () => {
   const lines = async (COLUMNS: string): Promise<number> =>
-    (await invoke(["policies", "--measure", ...TINY], { COLUMNS })).out.split("\n").length;
+    (await invokeBuilt(["policies", "--measure", ...TINY], { env: { COLUMNS } })).out.split("\n").length;
   expect(await lines("200")).toBeLessThan(await lines("80"));
 });
 
 test("the list of what memory went where has its own indent", async () => {
-  const { out } = await invoke(["boot", ...TINY], { COLUMNS: "60" });
+  const { out } = await invokeBuilt(["boot", ...TINY], { env: { COLUMNS: "60" } });
   expect(out).toMatch(/^ +[\d,]+ {2}tails of text and rodata, which patch 06 fills\n {14}and one copy gives back$/m);
 });
 
 test("levels of a picture that do not fit stand below, at the same one on every node", async () => {
-  const { out } = await invoke(["tables", ...TINY], { COLUMNS: "60" });
+  const { out } = await invokeBuilt(["tables", ...TINY], { env: { COLUMNS: "60" } });
   expect(out).toMatch(
     /^Kernel text, 0x\w+\n {2}node 0 +PGD \S+ +-> {2}PUD \S+ +->\n {11}PMD \S+ +-> {2}frame \w+\n {2}node 1 .* ->\n {11}PMD/m,
   );

@@ -9,7 +9,7 @@ import { decompress } from "fzstd";
 import { afterAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { tracedKernel } from "../../src/traced-kernel.js";
-import { invokeIn } from "../invoke.js";
+import { invokeBuilt } from "../cli.js";
 
 const folder = mkdtempSync(join(tmpdir(), "kreplica-traces-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -80,7 +80,7 @@ const sum = (value: unknown): number =>
 describe("kreplica compare", () => {
   test("--json prints one document of its schema, whose accounts add up, the same every time", async () => {
     const words = ["compare", "--test", "mount", "fork-1", "--json"];
-    const [first, second] = [await invokeIn(words), await invokeIn(words, {}, "nothing")];
+    const [first, second] = [await invokeBuilt(words), await invokeBuilt(words, {}, "nothing")];
     expect(first.code).toBe(0);
     expect(first.error).toBe(""); // no progress in a pipe
     expect(second.out).toBe(first.out);
@@ -137,8 +137,8 @@ describe("kreplica compare", () => {
     writeFileSync(join(plain, "any-name.kt"), decompress(readFileSync(dataFile("traces/hsw-mount.kt.zst"))));
     copyFileSync(dataFile("traces/hsw-mount.kt.zst"), join(packed, "any-name.kt.zst"));
     const [one, other] = [
-      await invokeIn(["compare", "--traces", plain, "-v"]),
-      await invokeIn(["compare", "--traces", packed, "-v"]),
+      await invokeBuilt(["compare", "--traces", plain, "-v"]),
+      await invokeBuilt(["compare", "--traces", packed, "-v"]),
     ];
     expect(one.code).toBe(0);
     expect(other.out).toBe(one.out);
@@ -167,7 +167,7 @@ describe("kreplica compare", () => {
     copyFileSync(dataFile("traces/hsw-mount.kt.zst"), join(mixed, "b.kt.zst"));
     writeFileSync(join(mixed, "a.kt"), "no recording");
     writeFileSync(join(mixed, "c.kt"), decompress(readFileSync(dataFile("traces/hsw-mount.kt.zst"))).subarray(0, 5000));
-    const { code, out, error } = await invokeIn(["compare", "--traces", mixed, "--json"]);
+    const { code, out, error } = await invokeBuilt(["compare", "--traces", mixed, "--json"]);
     expect(code).toBe(2);
     const parsed = document.parse(JSON.parse(out));
     expect(parsed.tests.map((each) => each["recording"])).toEqual(["b.kt.zst", "b.kt.zst"]);
@@ -182,11 +182,13 @@ describe("kreplica compare", () => {
     ]);
     // Named by its test or its file.
     for (const name of ["mount", "b"])
-      expect(JSON.parse((await invokeIn(["compare", "--traces", mixed, "--test", name, "--json"])).out)).toMatchObject({
+      expect(
+        JSON.parse((await invokeBuilt(["compare", "--traces", mixed, "--test", name, "--json"])).out),
+      ).toMatchObject({
         tests: [{ test: "mount" }, { test: "mount" }],
       });
     rmSync(join(mixed, "b.kt.zst"));
-    const none = await invokeIn(["compare", "--traces", mixed]);
+    const none = await invokeBuilt(["compare", "--traces", mixed]);
     expect([none.code, none.out, none.error.trim().split("\n").length]).toEqual([2, "", 2]);
   });
 
@@ -204,7 +206,7 @@ describe("kreplica compare", () => {
           ],
         }),
       );
-    const run = () => invokeIn(["compare", "--machine", "tiny-2-node", "--test", "mount", "--reported", file, "-v"]);
+    const run = () => invokeBuilt(["compare", "--machine", "tiny-2-node", "--test", "mount", "--reported", file, "-v"]);
     give("tiny-2-node", "mount");
     const { code, out } = await run();
     expect(code).toBe(0);
@@ -236,7 +238,7 @@ describe("kreplica compare", () => {
 
     test("with what was recorded named, they are replayed, told by their files' names, and what lies where is counted", async () => {
       const words = ["compare", "--no-pti", "--traces", mount, "--recorded-kernel", map, "--test", "on4-mount-cpu2"];
-      const { code, out } = await invokeIn([...words, "--json"]);
+      const { code, out } = await invokeBuilt([...words, "--json"]);
       expect(code).toBe(0);
       expect(JSON.parse(out)).toMatchObject({
         recordedOn: "System.map-on",
@@ -258,7 +260,7 @@ describe("kreplica compare", () => {
           },
         ],
       });
-      const text = (await invokeIn(words)).out;
+      const text = (await invokeBuilt(words)).out;
       expect(text).toMatch(/on4-mount-cpu2 +21,877 +4,401 +3,641 +658 +31 +250 +0\.0 +100\.0 +9\.2 +90\.8/);
       expect(text.replace(/\s+/g, " ")).toContain("text was fetched from copies");
       expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
@@ -311,7 +313,7 @@ describe("kreplica compare", () => {
     ])("%s: exit 2, and what helps", async (_what, words, says) => {
       mkdirSync(join(folder, "packed"), { recursive: true });
       copyFileSync(dataFile("traces/hsw-mount.kt.zst"), join(folder, "packed/any-name.kt.zst"));
-      const { code, out, error } = await invokeIn(["compare", "--no-pti", ...words]);
+      const { code, out, error } = await invokeBuilt(["compare", "--no-pti", ...words]);
       expect([code, out]).toEqual([2, ""]);
       expect(error).toMatch(says);
     });
@@ -331,7 +333,7 @@ describe("kreplica compare", () => {
     const short = join(folder, "short", "short.kt");
     mkdirSync(dirname(short));
     writeFileSync(short, encoder.bytes());
-    const { code, out } = await invokeIn(["compare", "--traces", short, "--json"]);
+    const { code, out } = await invokeBuilt(["compare", "--traces", short, "--json"]);
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({
       tests: [
@@ -339,11 +341,11 @@ describe("kreplica compare", () => {
         { iterations: 16, reportedPercent: null },
       ],
     });
-    expect((await invokeIn(["compare", "--traces", short])).out).toContain("mmap/munmap, 16 of 1024 calls");
+    expect((await invokeBuilt(["compare", "--traces", short])).out).toContain("mmap/munmap, 16 of 1024 calls");
   });
 
   test("a design that breaks rules is compared all the same, its violations are listed, and the exit code is 1", async () => {
-    const { code, out, error } = await invokeIn(["compare", "--policy", "rfc-v1", "--test", "mount", "--json"]);
+    const { code, out, error } = await invokeBuilt(["compare", "--policy", "rfc-v1", "--test", "mount", "--json"]);
     expect([code, error]).toEqual([1, ""]);
     const parsed = document.parse(JSON.parse(out));
     expect(parsed).toMatchObject({ policy: "rfc-v1", tests: [{ test: "mount" }, { test: "mount" }] });
@@ -360,7 +362,7 @@ describe("kreplica compare", () => {
     [["--test", "nosuch"], "choose from fork-1, fork-1024"],
     [["--machine", "tiny-2-node", "--levels", "5"], "--levels"],
   ])("%j is bad input: exit 2 and one line that names it", async (words, named) => {
-    const { code, out, error } = await invokeIn(["compare", ...words], { cwd: folder });
+    const { code, out, error } = await invokeBuilt(["compare", ...words], { cwd: folder });
     expect([code, out]).toEqual([2, ""]);
     expect(error.toLowerCase()).toContain(named);
     expect(error.trim().split("\n")).toHaveLength(1);
@@ -369,7 +371,7 @@ describe("kreplica compare", () => {
   test("a cut recording is named with the byte where it ends", async () => {
     const cut = join(folder, "cut.kt");
     writeFileSync(cut, decompress(readFileSync(dataFile("traces/hsw-mount.kt.zst"))).subarray(0, 5000));
-    const { code, error } = await invokeIn(["compare", "--traces", cut]);
+    const { code, error } = await invokeBuilt(["compare", "--traces", cut]);
     expect(code).toBe(2);
     expect(error).toMatch(/cut\.kt at byte \d+: /);
   });

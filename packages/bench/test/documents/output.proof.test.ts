@@ -9,6 +9,7 @@ import { dataFile } from "@kreplica/recordings";
 import { afterAll, describe, expect, test } from "vitest";
 import { SCHEMAS } from "../../src/report/documents/documents.js";
 import { debianKernel } from "../debian-kernel.js";
+import { invokeBuilt } from "../cli.js";
 import { invoke, registered } from "../invoke.js";
 import { faultsOf } from "./validator.js";
 
@@ -113,7 +114,7 @@ describe("as the schema says", () => {
   test.each(CALLS.map(([name, ...words]) => [words.map(shown).join(" "), `kreplica.${name}`, words] as const))(
     "%s",
     async (_text, name, words) => {
-      const { code, out, error } = await invoke([...words, "--json"], {});
+      const { code, out, error } = await invokeBuilt([...words, "--json"]);
       expect([0, 1, 3, ...(words.includes("check") && words.includes("trace") ? [2] : [])], error).toContain(code);
       const document = JSON.parse(out) as Record<string, unknown>;
       expect(document["schema"]).toBe(name);

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { dataFile } from "@kreplica/recordings";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fetchKernel } from "../../../../scripts/fetch-kernel.mjs";
-import { invokeIn } from "../invoke.js";
+import { invokeBuilt } from "../cli.js";
 import { commands, root, words } from "./documents.js";
 
 const kernel = ((): ReturnType<typeof fetchKernel> | undefined => {
@@ -64,13 +64,13 @@ beforeAll(async () => {
     /```yaml\n([^]*?)```/.exec(readFileSync(join(root, "docs/sweeps.md"), "utf8"))![1]!,
   );
   for (const nth of [1, 2])
-    await invokeIn(["sweep", "plan.yaml", "--shard", `${nth}/2`, "-o", `part${nth}`], { cwd: folder });
+    await invokeBuilt(["sweep", "plan.yaml", "--shard", `${nth}/2`, "-o", `part${nth}`], { cwd: folder });
   writeFileSync(join(folder, "packet.bin"), new Uint8Array(64).fill(9));
   writeFileSync(
     join(folder, "figures.json"),
     JSON.stringify({ source: "the reader", machine: "e5-2690v3-2s", figures: [{ test: "mount", hot: 1, cold: 5 }] }),
   );
-  writeFileSync(join(folder, "mine.json"), (await invokeIn(["machine", "e5-2690v3-2s", "--json"])).out);
+  writeFileSync(join(folder, "mine.json"), (await invokeBuilt(["machine", "e5-2690v3-2s", "--json"])).out);
   if (haveClang) {
     writeFileSync(
       join(folder, "filter.c"),
@@ -93,7 +93,7 @@ beforeAll(async () => {
 
 const helps = await Promise.all(
   ["compare", "sweep", "boot", "tables", "check", "policies", "bpf", "machine", "modules", "patch"].map(
-    async (name) => (await invokeIn(["help", name], { env: { COLUMNS: "200" } })).out,
+    async (name) => (await invokeBuilt(["help", name], { env: { COLUMNS: "200" } })).out,
   ),
 );
 const shown = helps.flatMap((help) =>
@@ -193,7 +193,7 @@ describe.each(all.map((each) => [each.join(" "), each] as const))("kreplica %s",
   test.skipIf(needs(each))(
     "runs",
     async () => {
-      const { code, error } = await invokeIn(lighter(each), { cwd: folder });
+      const { code, error } = await invokeBuilt(lighter(each), { cwd: folder });
       expect([code, error.split("\n").slice(0, 3).join("\n")]).toEqual([expected(each), expect.any(String)]);
       expect(error).not.toContain("a fault in kreplica itself");
     },
