@@ -1,5 +1,5 @@
 /// <reference types="node" />
-/** The real command for tests: bundled once from source (a test needs no build), run in a child process. */
+/** The real command for tests, bundled from source (a test needs no build): in a child process, or as a function. */
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -7,6 +7,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { constants, runInThisContext } from "node:vm";
 import { dataFile } from "@kreplica/recordings";
 import { build } from "tsup";
+import { atEnd } from "./at-end.js";
 import type { invokeIn } from "./invoke.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -79,13 +80,13 @@ class Bundles {
 
 let built: Promise<typeof invokeIn> | undefined;
 /**
- * As {@link invokeIn}, on code that is bundled as the command is: what the runner makes of sources takes twice as long
- * where much is replayed. Nothing that a test puts in a module's place is seen.
+ * As {@link invokeIn}, on code that is bundled as the command is: what the runner makes of sources is slower where
+ * much is replayed. Nothing that a test puts in a module's place is seen.
  */
 export const invokeBuilt: typeof invokeIn = async (...given) => {
   built ??= (async () => {
     const bundles = new Bundles();
-    process.once("exit", () => bundles.remove());
+    atEnd(() => bundles.remove());
     const file = await bundles.add("test/invoke", ".mjs");
     // Node's own import: the runner's would take it apart again.
     const load = runInThisContext("(url) => import(url)", {

@@ -10,6 +10,7 @@ import type { Keeping } from "../src/commands/kept.js";
 import { programOf } from "../src/commands/program.js";
 import { run } from "../src/commands/run.js";
 import { progressOn, screenFor } from "../src/report/terminal.js";
+import { atEnd } from "./at-end.js";
 
 export interface Invoked {
   readonly code: number;
@@ -18,7 +19,7 @@ export interface Invoked {
 }
 
 const runs = mkdtempSync(join(tmpdir(), "kreplica-runs-"));
-process.once("exit", () => rmSync(runs, { recursive: true, force: true }));
+atEnd(() => rmSync(runs, { recursive: true, force: true }));
 /** Has calls that ask for the same run of a recording share it, whichever files they are in; no text is kept. */
 const SHARED: Keeping = { folder: runs, watched: false, leastSeconds: Infinity };
 

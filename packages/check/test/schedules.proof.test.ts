@@ -12,7 +12,7 @@ import { exploreSchedules, LATE_PAIRS, PAIRS } from "../src/schedules.js";
 import { strangeBeforeCleared } from "./behind.js";
 
 const PROOF = process.env["KREPLICA_PROOF"] === "1";
-/** Of the later points of a long operation each so-manieth. */
+/** Of the later points of a long operation, one in so many. */
 const STRIDE = PROOF ? 499 : 1997;
 const kernel = (nodes: number, more: Partial<BootOptions> = {}): BootOptions => ({
   spec: smallMachine(nodes),
